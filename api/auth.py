@@ -1,0 +1,60 @@
+"""Logging in: a student number and a password against a bearer token."""
+
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.security import OAuth2PasswordRequestForm
+
+from api.dependencies import ServicesOf
+from api.problems import CHALLENGE, Problem, problem_responses
+from api.schemas import Credentials, Token
+from api.services import Services
+from shared.errors import PasswordTooLongError
+from shared.security import PASSWORD_BYTES_MAX, hash_cost, hash_password, issue_token, verify_password
+from shared.store import students
+
+router = APIRouter(prefix="/auth", tags=["auth"], responses=problem_responses(401, 413, 422, 429, 503))
+
+
+@router.post("/login", summary="Log in with JSON")
+async def log_in(request: Request, services: ServicesOf, given: Credentials) -> Token:
+    """A token for a student number and a password. It lasts long enough to log in before opening morning."""
+    return await _token_for(services, given.student_number, given.password, _address(request))
+
+
+@router.post("/token", summary="Log in with an OAuth2 password form")
+async def log_in_with_form(
+    request: Request, services: ServicesOf, form: Annotated[OAuth2PasswordRequestForm, Depends()]
+) -> Token:
+    """The same with `username` and `password` as a form: what the Authorize button of /docs sends."""
+    given = Credentials(student_number=form.username, password=form.password)
+    return await _token_for(services, given.student_number, given.password, _address(request))
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else "unknown"
+
+
+async def _token_for(services: Services, student_number: str, password: str, address: str) -> Token:
+    if len(password.encode()) > PASSWORD_BYTES_MAX:
+        raise PasswordTooLongError
+    await services.login_limits.require_within(student_number, address)
+    known = await services.read(students.credentials, student_number)
+    password_hash = services.hashing.nobodys_hash if known is None else known.password_hash
+    matches = await services.hashing.run(verify_password, password, password_hash)
+    if known is None or not matches:
+        await services.login_limits.count_failure(student_number, address)
+        detail = "The student number or the password is wrong."
+        raise Problem(HTTPStatus.UNAUTHORIZED, "wrong_credentials", detail, CHALLENGE)
+    await _upgrade_hash(services, known, password)
+    token, expires_in = issue_token(services.settings, known.student_id, student_number)
+    return Token(access_token=token, expires_in=expires_in)
+
+
+async def _upgrade_hash(services: Services, known: students.Credentials, password: str) -> None:
+    """Hash again when the configured cost has risen since: only now is the password at hand."""
+    cost = services.settings.bcrypt_cost
+    if hash_cost(known.password_hash) < cost:
+        new_hash = await services.hashing.run(hash_password, password, cost)
+        await services.write(students.replace_hash, known.student_id, known.password_hash, new_hash)

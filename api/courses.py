@@ -1,0 +1,182 @@
+"""One course, and asking to register for it or to drop it."""
+
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from typing import Any
+from uuid import uuid4
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+
+from api.dependencies import (
+    SUBMIT_HEADERS,
+    CourseId,
+    CurrentStudent,
+    IdempotencyKey,
+    PreferredWait,
+    ServicesOf,
+)
+from api.problems import Problem, not_found, problem_responses
+from api.schemas import EXAMPLE_ID, Course, RegistrationRequest
+from api.services import Services
+from api.tracking import Document, current_document, final_document, is_final, poll_interval_s, wait_for
+from shared.course_queue.accepting import Accepted, Asked
+from shared.requests import waiting_document
+from shared.rules import Operation, Reason, Window
+from shared.security import Identity
+from shared.store import catalogue
+
+router = APIRouter(prefix="/courses", tags=["courses"])
+
+# The window is judged by Redis' clock when the request is accepted; ours may differ by this much before we refuse.
+CLOCK_TOLERANCE = timedelta(seconds=5)
+
+LOCATION_HEADER = {"Location": {"description": "Where to poll.", "schema": {"type": "string"}}}
+SUBMIT_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "model": RegistrationRequest,
+        "description": "The final outcome, in the time that `Prefer: wait` allowed.",
+        "headers": {
+            **LOCATION_HEADER,
+            "Preference-Applied": {"schema": {"type": "string"}, "example": "wait=10"},
+        },
+    },
+    202: {
+        "model": RegistrationRequest,
+        "description": "Accepted for good, in its place in the order.",
+        "headers": {
+            **LOCATION_HEADER,
+            "Retry-After": {
+                "description": "Seconds until polling is worth it.",
+                "schema": {"type": "integer"},
+            },
+        },
+        "content": {
+            "application/json": {
+                "example": {
+                    **RegistrationRequest.model_config["json_schema_extra"]["example"],  # type: ignore[index,call-overload,dict-item]
+                    "request_id": EXAMPLE_ID,
+                    "status": "QUEUED",
+                    "result": None,
+                    "ahead": 17,
+                    "estimated_wait_ms": 24,
+                    "applied_at": None,
+                }
+            }
+        },
+    },
+    **problem_responses(401, 404, 409, 422, 429, 503),
+}
+
+
+@router.get("/{course_id}", summary="One course", responses=problem_responses(404, 422, 503))
+async def get_course(services: ServicesOf, course_id: CourseId) -> Course:
+    """One course with its live counts. Open to all."""
+    row = await services.read(catalogue.course, course_id)
+    if row is None:
+        raise not_found("course")
+    return Course.model_validate(dict(row))
+
+
+@router.post(
+    "/{course_id}/register",
+    summary="Ask for a place",
+    status_code=HTTPStatus.ACCEPTED,
+    response_model=None,
+    responses=SUBMIT_RESPONSES,
+    openapi_extra=SUBMIT_HEADERS,
+)
+async def register(
+    services: ServicesOf,
+    student: CurrentStudent,
+    course_id: CourseId,
+    key: IdempotencyKey,
+    wait_s: PreferredWait,
+) -> JSONResponse:
+    """Ask for a seat, or for a position on the reserve list when there is none. Safe to repeat."""
+    return await _submit(services, student, course_id, Operation.REGISTER, key, wait_s)
+
+
+@router.post(
+    "/{course_id}/drop",
+    summary="Give a place back",
+    status_code=HTTPStatus.ACCEPTED,
+    response_model=None,
+    responses=SUBMIT_RESPONSES,
+    openapi_extra=SUBMIT_HEADERS,
+)
+async def drop(
+    services: ServicesOf,
+    student: CurrentStudent,
+    course_id: CourseId,
+    key: IdempotencyKey,
+    wait_s: PreferredWait,
+) -> JSONResponse:
+    """Give a seat or a reserve position back; a freed seat goes to the head of the reserve list. Safe to repeat."""
+    return await _submit(services, student, course_id, Operation.DROP, key, wait_s)
+
+
+async def _submit(  # noqa: PLR0913 - what the two routes have in common
+    services: Services,
+    student: Identity,
+    course_id: str,
+    operation: Operation,
+    key: str | None,
+    wait_s: int | None,
+) -> JSONResponse:
+    course = await services.catalogue.find(course_id)
+    if course is None:
+        raise not_found("course")
+    _require_window(course.window)
+    asked = Asked(str(uuid4()), student.student_id, course_id, course.title, operation, key)
+    document = await _accept(services, asked, wait_s)
+    return _response(document, wait_s)
+
+
+def _require_window(window: Window) -> None:
+    """Refuse at once what is plainly outside the window; whether a close call is inside, the worker decides."""
+    now = datetime.now(UTC)
+    early, late = window.refusal(now + CLOCK_TOLERANCE), window.refusal(now - CLOCK_TOLERANCE)
+    if early is Reason.REGISTRATION_NOT_OPEN:
+        detail = f"Registration opens at {window.opens_at.isoformat()}."
+        raise Problem(HTTPStatus.CONFLICT, early, detail)
+    if late is Reason.REGISTRATION_CLOSED:
+        detail = f"Registration closed at {window.closes_at.isoformat()}."
+        raise Problem(HTTPStatus.CONFLICT, late, detail)
+
+
+async def _accept(services: Services, asked: Asked, wait_s: int | None) -> Document:
+    """Put the request in its queue and, if the client would wait, wait for its outcome."""
+    with services.hub.waiting(asked.request_id) as waiter:
+        accepted = await services.acceptor.accept(asked)
+        if not isinstance(accepted, Accepted):
+            return await _repeated(services, accepted.request_id, asked.student_id, wait_s)
+        outcome = await wait_for(waiter, wait_s) if wait_s else None
+    if outcome is not None:
+        return outcome
+    if wait_s:
+        return await current_document(services, asked.request_id, asked.student_id)
+    return waiting_document(
+        accepted.request_id,
+        asked.course_id,
+        asked.operation,
+        accepted.sequence,
+        accepted.accepted_at,
+        accepted.ahead,
+        accepted.pace_us,
+    )
+
+
+async def _repeated(services: Services, request_id: str, student_id: str, wait_s: int | None) -> Document:
+    if wait_s:
+        return await final_document(services, request_id, student_id, wait_s)
+    return await current_document(services, request_id, student_id)
+
+
+def _response(document: Document, wait_s: int | None) -> JSONResponse:
+    headers = {"Location": f"/requests/{document['request_id']}"}
+    if wait_s and is_final(document):
+        headers["Preference-Applied"] = f"wait={wait_s}"
+        return JSONResponse(document, HTTPStatus.OK, headers)
+    headers["Retry-After"] = str(poll_interval_s(document))
+    return JSONResponse(document, HTTPStatus.ACCEPTED, headers)

@@ -1,0 +1,83 @@
+"""Waking those who wait: one subscription per process hears every outcome and hands it to whoever waits for it."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import redis.asyncio
+import structlog
+
+from shared.course_queue import keys
+from shared.course_queue.connection import RedisFailure
+
+log = structlog.get_logger()
+
+RECONNECT_PAUSE_S = 0.5
+LISTEN_TIMEOUT_S = 1.0
+
+Outcome = dict[str, Any]
+Waiter = asyncio.Future[Outcome | None]
+"""Completes with the outcome, or with None: look again, something may have been missed."""
+
+
+class OutcomeHub:
+    """Messages are hints and may be lost; whoever waits looks up the request itself as well."""
+
+    def __init__(self, client: redis.asyncio.Redis) -> None:
+        self._client = client
+        self._waiters: dict[str, list[Waiter]] = {}
+
+    @contextmanager
+    def waiting(self, request_id: str) -> Iterator[Waiter]:
+        """A future for one request's outcome, for as long as the block runs."""
+        waiter: Waiter = asyncio.get_running_loop().create_future()
+        self._waiters.setdefault(request_id, []).append(waiter)
+        try:
+            yield waiter
+        finally:
+            self._forget(request_id, waiter)
+
+    def _forget(self, request_id: str, waiter: Waiter) -> None:
+        remaining = [other for other in self._waiters.get(request_id, []) if other is not waiter]
+        if remaining:
+            self._waiters[request_id] = remaining
+        else:
+            self._waiters.pop(request_id, None)
+
+    async def run(self) -> None:
+        """Listen until cancelled, and again whenever Redis was away."""
+        while True:
+            try:
+                await self._listen()
+            except RedisFailure as error:
+                log.warning("outcomes not heard", problem=str(error)[:200])
+                await asyncio.sleep(RECONNECT_PAUSE_S)
+
+    async def _listen(self) -> None:
+        async with self._client.pubsub(ignore_subscribe_messages=True) as pubsub:
+            await pubsub.subscribe(keys.OUTCOMES_CHANNEL)
+            self._wake_all()
+            while True:
+                message = await pubsub.get_message(timeout=LISTEN_TIMEOUT_S)
+                if message is not None:
+                    self._deliver(json.loads(message["data"]))
+
+    def _wake_all(self) -> None:
+        """After a gap everybody looks for themselves."""
+        for waiters in self._waiters.values():
+            for waiter in waiters:
+                _complete(waiter, None)
+
+    def _deliver(self, outcomes: list[Outcome]) -> None:
+        if not self._waiters:
+            return
+        for outcome in outcomes:
+            for waiter in self._waiters.get(outcome["request_id"], ()):
+                _complete(waiter, outcome)
+
+
+def _complete(waiter: Waiter, outcome: Outcome | None) -> None:
+    if not waiter.done():
+        waiter.set_result(outcome)

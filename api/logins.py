@@ -1,0 +1,107 @@
+"""Checking passwords without letting a login storm, or an attacker, take the machine."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from http import HTTPStatus
+from typing import TypeVar
+
+import redis.asyncio
+import structlog
+from limits import RateLimitItemPerMinute
+from limits.aio.storage import MemoryStorage, RedisStorage
+from limits.aio.strategies import FixedWindowRateLimiter
+
+from api.problems import Problem
+from shared.course_queue.connection import RedisFailure
+from shared.security import hash_password
+from shared.settings import Settings
+
+log = structlog.get_logger()
+
+Answer = TypeVar("Answer")
+BUSY_RETRY_AFTER_S = 2
+WINDOW_S = 60
+
+
+class HashingPool:
+    """A few threads for bcrypt, and a bounded queue before them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._threads = ThreadPoolExecutor(settings.login_threads, thread_name_prefix="bcrypt")
+        self._limit = settings.login_queue_limit
+        self._waiting = 0
+        # Compared with when there is no such student, so that the answer takes as long.
+        self.nobodys_hash = hash_password("nobody's password", settings.bcrypt_cost)
+
+    async def run(self, function: Callable[..., Answer], *arguments: object) -> Answer:
+        """Call a function of `shared.security` off the event loop. Raises Problem 503 when too many wait."""
+        if self._waiting >= self._limit:
+            raise Problem(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "login_busy",
+                "Too many logins at this moment.",
+                {"Retry-After": str(BUSY_RETRY_AFTER_S)},
+            )
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
+        finally:
+            self._waiting -= 1
+
+    def close(self) -> None:
+        """Let the hashing in hand end and take no more."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+class FailureLimits:
+    """Failed logins per account and address, per account, and per address; successes cost nothing.
+
+    Counted in Redis for all processes, or in this one alone while Redis is away.
+    """
+
+    def __init__(self, settings: Settings, client: redis.asyncio.Redis) -> None:
+        storage = RedisStorage(
+            "async+" + settings.redis_url,
+            implementation="redispy",
+            key_prefix="cr:login",
+            connection_pool=client.connection_pool,
+        )
+        self._limiter = FixedWindowRateLimiter(storage)
+        self._limiter_alone = FixedWindowRateLimiter(MemoryStorage())
+        self._both = RateLimitItemPerMinute(settings.login_failures_per_minute)
+        self._account = RateLimitItemPerMinute(settings.login_failures_per_account_per_minute)
+        self._address = RateLimitItemPerMinute(settings.login_failures_per_address_per_minute)
+
+    async def require_within(self, student_number: str, address: str) -> None:
+        """Raises Problem 429 when this account or this address has failed too often in the last minute."""
+        for item, *names in self._limits(student_number, address):
+            if not await self._call("test", item, *names):
+                raise Problem(
+                    HTTPStatus.TOO_MANY_REQUESTS,
+                    "too_many_failed_logins",
+                    "Too many failed logins; wait a minute.",
+                    {"Retry-After": str(WINDOW_S)},
+                )
+
+    async def count_failure(self, student_number: str, address: str) -> None:
+        """Remember one failed login."""
+        for item, *names in self._limits(student_number, address):
+            await self._call("hit", item, *names)
+
+    def _limits(self, student_number: str, address: str) -> list[tuple[RateLimitItemPerMinute, str, str]]:
+        account = sha256(student_number.encode()).hexdigest()[:32]
+        return [
+            (self._both, account, address),
+            (self._account, "account", account),
+            (self._address, "address", address),
+        ]
+
+    async def _call(self, method: str, item: RateLimitItemPerMinute, *names: str) -> bool:
+        try:
+            allowed: bool = await getattr(self._limiter, method)(item, *names)
+        except RedisFailure as error:
+            log.warning("login limits counted alone", problem=str(error)[:200])
+            allowed = await getattr(self._limiter_alone, method)(item, *names)
+        return allowed

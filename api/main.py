@@ -1,0 +1,53 @@
+"""The application: routes, error handling and start-up put together. Run with `uvicorn api.main:app`."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from asgi_correlation_id import CorrelationIdMiddleware
+from fastapi import FastAPI
+
+from api import auth, courses, operations, problems, requests, semesters
+from api.body_limit import BodyLimit
+from api.services import running_services
+from shared.logs import configure_logging
+from shared.settings import Settings, load_settings
+
+DESCRIPTION = """
+Submit, then poll: `POST /courses/{id}/register` answers 202 with a `Location`; `GET` it with `?wait=30` until the
+status is final. Or let the server wait: `Prefer: wait=10` answers 200 with the outcome.
+Every call is safe to repeat, best with an `Idempotency-Key`. `Retry-After` says when to come back.
+"""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application with these settings; it connects when it starts."""
+    configure_logging(settings.log_level)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with running_services(settings) as services:
+            app.state.services = services
+            yield
+
+    app = FastAPI(title="Course registration", version="0.1.0", description=DESCRIPTION, lifespan=lifespan)
+    problems.install(app)
+    for module in (auth, semesters, courses, requests, operations):
+        app.include_router(module.router)
+    app.add_middleware(BodyLimit, max_bytes=settings.request_body_max_bytes)
+    app.add_middleware(CorrelationIdMiddleware)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign] - FastAPI's documented way
+    return app
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """FastAPI's document, with our problem schema in place of its own error schemas."""
+    document = FastAPI.openapi(app)
+    schemas = document["components"]["schemas"]
+    schemas["Problem"] = problems.PROBLEM_SCHEMA
+    schemas.pop("HTTPValidationError", None)
+    schemas.pop("ValidationError", None)
+    return document
+
+
+app = create_app(load_settings())

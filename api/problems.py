@@ -1,0 +1,208 @@
+"""Errors as clients see them: `application/problem+json` (RFC 9457) with a stable `code`."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from shared.errors import (
+    DatabaseUnavailableError,
+    InvalidTokenError,
+    KeyConflictError,
+    PasswordTooLongError,
+    QueueFullError,
+    QueueUnavailableError,
+    RegistrationSystemError,
+    StudentLimitError,
+)
+
+log = structlog.get_logger()
+
+MEDIA_TYPE = "application/problem+json"
+TYPE_PREFIX = "urn:course-registration:problem:"
+CHALLENGE = {"WWW-Authenticate": "Bearer"}
+SOON = {"Retry-After": "1"}
+HTTP_CODES = {
+    400: "bad_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "content_too_large",
+}
+
+PROBLEM_SCHEMA: dict[str, Any] = {
+    "title": "Problem",
+    "type": "object",
+    "description": "RFC 9457 problem details; `code` is stable, texts are for people.",
+    "required": ["type", "title", "status", "code", "detail"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "code": {"type": "string"},
+        "detail": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["location", "message"],
+                "properties": {"location": {"type": "string"}, "message": {"type": "string"}},
+            },
+        },
+    },
+}
+
+
+class Problem(Exception):  # noqa: N818 - RFC 9457's own word
+    """A refusal that the client can read: status, stable code, a sentence, and headers."""
+
+    def __init__(
+        self, status: HTTPStatus, code: str, detail: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.headers = dict(headers or {})
+
+
+def not_found(what: str) -> Problem:
+    """There is no such thing, or it is not this client's to see."""
+    return Problem(HTTPStatus.NOT_FOUND, "not_found", f"There is no such {what}.")
+
+
+def invalid(location: str, message: str) -> RequestValidationError:
+    """Input that fails validation, in the same form as the framework's own findings."""
+    return RequestValidationError([{"loc": (location,), "msg": message, "type": "value_error"}])
+
+
+def translate(error: RegistrationSystemError) -> Problem:
+    """The problem a client sees for one of our own errors."""
+    match error:
+        case InvalidTokenError():
+            return Problem(HTTPStatus.UNAUTHORIZED, "invalid_token", str(error), CHALLENGE)
+        case PasswordTooLongError():
+            return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "password_too_long", str(error))
+        case KeyConflictError():
+            return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency_key_reused", str(error))
+        case StudentLimitError():
+            return Problem(HTTPStatus.TOO_MANY_REQUESTS, "too_many_waiting", str(error), SOON)
+        case QueueFullError():
+            headers = {"Retry-After": str(error.retry_after_s)}
+            return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "queue_full", str(error), headers)
+        case QueueUnavailableError():
+            detail = "Requests cannot be taken now; repeat with the same Idempotency-Key."
+            return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "queue_unavailable", detail, SOON)
+        case DatabaseUnavailableError():
+            detail = "This cannot be looked up now."
+            return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "database_unavailable", detail, SOON)
+        case _:
+            detail = "Something went wrong here."
+            return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", detail)
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of the application as problem+json."""
+    app.add_exception_handler(Problem, _on_problem)
+    app.add_exception_handler(RegistrationSystemError, _on_own_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(Exception, _on_bug)
+
+
+def respond(problem: Problem, extra: Mapping[str, Any] | None = None) -> JSONResponse:
+    """The response that carries a problem."""
+    body = {
+        "type": TYPE_PREFIX + problem.code,
+        "title": problem.status.phrase,
+        "status": problem.status.value,
+        "code": problem.code,
+        "detail": problem.detail,
+        **(extra or {}),
+    }
+    return JSONResponse(body, problem.status, problem.headers, MEDIA_TYPE)
+
+
+def _on_problem(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001 - a handler's form
+    assert isinstance(error, Problem)
+    return respond(error)
+
+
+def _on_own_error(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001 - a handler's form
+    assert isinstance(error, RegistrationSystemError)
+    problem = translate(error)
+    if problem.status is HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.error("unexpected error", exc_info=error)
+    return respond(problem)
+
+
+def _on_invalid(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001 - a handler's form
+    assert isinstance(error, RequestValidationError)
+    findings = [
+        {"location": ".".join(map(str, finding["loc"])), "message": str(finding["msg"])}
+        for finding in error.errors()
+    ]
+    detail = "; ".join(f"{finding['location']}: {finding['message']}" for finding in findings)
+    problem = Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_input", detail)
+    return respond(problem, {"errors": findings})
+
+
+def _on_http_error(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001 - a handler's form
+    assert isinstance(error, HTTPException)
+    return respond_to_http_error(error)
+
+
+def respond_to_http_error(error: HTTPException) -> JSONResponse:
+    """The response for an error that the framework, not we, found."""
+    status = HTTPStatus(error.status_code)
+    return respond(Problem(status, HTTP_CODES.get(status, "http_error"), str(error.detail), error.headers))
+
+
+def _on_bug(request: Request, error: Exception) -> JSONResponse:
+    log.error("unexpected error", method=request.method, path=request.url.path, exc_info=error)
+    return respond(translate(RegistrationSystemError()))
+
+
+PROBLEM_TEXTS = {
+    401: ("invalid_token", "The token is missing, forged, expired or not one of ours."),
+    404: ("not_found", "There is no such thing, or it is not yours to see."),
+    409: ("registration_closed", "The semester takes no requests now."),
+    413: ("content_too_large", "The body is larger than any request needs."),
+    422: ("invalid_input", "Input that fails validation, headers included."),
+    429: ("too_many_waiting", "Too many requests; come back after Retry-After seconds."),
+    503: ("queue_unavailable", "Not possible now; nothing was lost. Come back after Retry-After seconds."),
+}
+
+
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI descriptions of the problems a route may answer with."""
+    return {status: _problem_response(status) for status in statuses}
+
+
+def _problem_response(status: int) -> dict[str, Any]:
+    code, description = PROBLEM_TEXTS[status]
+    example = {
+        "type": TYPE_PREFIX + code,
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "code": code,
+        "detail": description,
+    }
+    response: dict[str, Any] = {
+        "description": description,
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "example": example}},
+    }
+    if status in (429, 503):
+        response["headers"] = {
+            "Retry-After": {
+                "description": "Seconds to wait before trying again.",
+                "schema": {"type": "integer"},
+            }
+        }
+    if status == HTTPStatus.UNAUTHORIZED:
+        response["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}}}
+    return response

@@ -1,0 +1,152 @@
+"""What goes over the wire, as OpenAPI shows it. Times are RFC 3339 UTC, ids are UUIDs."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from shared.rules import Operation, Reason, Result, Status
+
+UUID_PATTERN = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
+
+Id = Annotated[str, StringConstraints(pattern=UUID_PATTERN), AfterValidator(str.lower)]
+"""A UUID in its usual form; upper case is taken too."""
+
+PlainText = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
+"""Text that PostgreSQL can hold."""
+
+EXAMPLE_ID = "3f0e9c2a-6d1b-4f0e-9a51-0c7f4f1e2b8d"
+EXAMPLE_COURSE_ID = "b81e2c55-0c39-4d42-8a8a-2f6f6f7c0a11"
+EXAMPLE_SEMESTER_ID = "5a1f7a9c-51a0-4a70-b7a8-77a4a5d3c111"
+
+
+class Credentials(BaseModel):
+    """Who logs in. A password has at most 72 bytes in UTF-8."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"student_number": "STU001", "password": "test123"}}
+    )
+
+    student_number: PlainText = Field(min_length=1, max_length=64)
+    password: PlainText = Field(min_length=1, max_length=256, repr=False)
+
+
+class Token(BaseModel):
+    """A bearer token; `expires_in` is in seconds."""
+
+    access_token: str
+    token_type: Literal["bearer"] = "bearer"
+    expires_in: int
+
+
+class Semester(BaseModel):
+    """A term, and the window in which its courses take requests (the end is excluded)."""
+
+    id: UUID
+    name: str
+    registration_start: datetime
+    registration_end: datetime
+
+
+class Semesters(BaseModel):
+    """All semesters, newest first."""
+
+    semesters: list[Semester]
+
+
+class Course(BaseModel):
+    """A section with its live counts."""
+
+    id: UUID
+    semester_id: UUID
+    external_id: str
+    code: str
+    section: str
+    course_name: str
+    professor: str | None
+    schedule: str | None
+    credits: int | None
+    max_capacity: int
+    reserve_limit: int
+    enrolled_count: int
+    reserved_count: int
+
+
+class CoursePage(BaseModel):
+    """Courses in catalogue order; `next` is the `after` of the next page, or null."""
+
+    courses: list[Course]
+    next: UUID | None
+
+
+class RegistrationRequest(BaseModel):
+    """A request and what became of it. `ahead` counts requests of the course still before it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "request_id": EXAMPLE_ID,
+                "course_id": EXAMPLE_COURSE_ID,
+                "operation": "REGISTER",
+                "status": "APPLIED",
+                "result": "ENROLLED",
+                "reason": None,
+                "reserve_position": None,
+                "sequence": 42,
+                "ahead": None,
+                "estimated_wait_ms": None,
+                "accepted_at": "2026-09-01T08:00:00.000213Z",
+                "applied_at": "2026-09-01T08:00:00.041907Z",
+            }
+        }
+    )
+
+    request_id: UUID
+    course_id: UUID
+    operation: Operation | None
+    status: Status
+    result: Result | None
+    reason: Reason | None
+    reserve_position: int | None
+    sequence: int | None
+    ahead: int | None
+    estimated_wait_ms: int | None
+    accepted_at: datetime | None
+    applied_at: datetime | None
+
+
+class RequestPage(BaseModel):
+    """Own requests, newest first; `next` is the `after` of the next page, or null."""
+
+    requests: list[RegistrationRequest]
+    next: UUID | None
+
+
+class MyCourse(BaseModel):
+    """A registration of the student: a seat, or a position on the reserve list."""
+
+    course_id: UUID
+    external_id: str
+    code: str
+    section: str
+    course_name: str
+    professor: str | None
+    schedule: str | None
+    credits: int | None
+    status: Literal["ENROLLED", "RESERVED"]
+    reserve_position: int | None
+    registered_at: datetime
+
+
+class MyCourses(BaseModel):
+    """The student's registrations of one semester."""
+
+    courses: list[MyCourse]
+
+
+class Health(BaseModel):
+    """`unavailable` answers 503; `degraded` still accepts requests. Each dependency is `ok` or says what is wrong."""
+
+    status: Literal["ok", "degraded", "unavailable"]
+    dependencies: dict[str, str]

@@ -1,0 +1,102 @@
+"""What the routes work with: built once per process, handed to each request."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Concatenate, ParamSpec, TypeVar
+
+import redis.asyncio
+from sqlalchemy import Connection, Engine
+
+from api.catalogue import Catalogue
+from api.hub import OutcomeHub
+from api.logins import FailureLimits, HashingPool
+from shared.course_queue.accepting import Acceptor
+from shared.course_queue.connection import async_client, verify_durability
+from shared.database import pooled_engine, reading, writing
+from shared.security import TokenVerifier
+from shared.settings import Settings
+
+Parameters = ParamSpec("Parameters")
+Answer = TypeVar("Answer")
+
+
+@dataclass(slots=True)
+class Services:
+    """One process's connections, caches and background tasks."""
+
+    settings: Settings
+    engine: Engine
+    redis: redis.asyncio.Redis
+    acceptor: Acceptor
+    hub: OutcomeHub
+    catalogue: Catalogue
+    tokens: TokenVerifier
+    hashing: HashingPool
+    login_limits: FailureLimits
+
+    async def read(
+        self,
+        query: Callable[Concatenate[Connection, Parameters], Answer],
+        *arguments: Parameters.args,
+        **options: Parameters.kwargs,
+    ) -> Answer:
+        """Run a query of `shared.store` in a thread. Raises DatabaseUnavailableError."""
+
+        def run() -> Answer:
+            with reading(self.engine) as connection:
+                return query(connection, *arguments, **options)
+
+        return await asyncio.to_thread(run)
+
+    async def write(
+        self,
+        statement: Callable[Concatenate[Connection, Parameters], Answer],
+        *arguments: Parameters.args,
+        **options: Parameters.kwargs,
+    ) -> Answer:
+        """Run a statement of `shared.store` in a thread, in a transaction of its own."""
+
+        def run() -> Answer:
+            with writing(self.engine) as connection:
+                return statement(connection, *arguments, **options)
+
+        return await asyncio.to_thread(run)
+
+
+@asynccontextmanager
+async def running_services(settings: Settings) -> AsyncIterator[Services]:
+    """Connect, verify that Redis is durable, run the background tasks, and close it all at the end.
+
+    Raises UnsafeRedisError, or redis.RedisError when Redis is not there at start.
+    """
+    client = async_client(settings)
+    await verify_durability(client, settings)
+    engine = pooled_engine(settings, "registration-api")
+    services = Services(
+        settings,
+        engine,
+        client,
+        Acceptor(client, settings),
+        OutcomeHub(client),
+        Catalogue(engine, settings),
+        TokenVerifier(settings),
+        HashingPool(settings),
+        FailureLimits(settings, client),
+    )
+    tasks = [
+        asyncio.create_task(background.run())
+        for background in (services.acceptor, services.hub, services.catalogue)
+    ]
+    try:
+        yield services
+    finally:
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with suppress(asyncio.CancelledError):
+                await task
+        services.hashing.close()
+        await client.aclose()
+        engine.dispose()

@@ -1,0 +1,63 @@
+"""Connections to Redis, and the proof that it keeps what it acknowledges."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import redis
+import redis.asyncio
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
+
+from shared.errors import UnsafeRedisError
+from shared.settings import Settings
+
+DURABLE_SETTINGS = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
+# One more try hides a connection that died while idle; every script is idempotent, so a lost reply does no harm.
+RETRIES = 1
+
+ScriptMissing = redis.exceptions.NoScriptError
+RedisFailure = (redis.exceptions.RedisError, OSError)
+
+
+def async_client(settings: Settings) -> redis.asyncio.Redis:
+    """The API's client."""
+    return redis.asyncio.Redis.from_url(
+        settings.redis_url,
+        socket_timeout=settings.redis_timeout_ms / 1000,
+        socket_connect_timeout=settings.redis_timeout_ms / 1000,
+        retry=redis.asyncio.retry.Retry(ConstantBackoff(0), RETRIES),
+    )
+
+
+def sync_client(settings: Settings) -> redis.Redis:
+    """The worker's client, and the commands'."""
+    return redis.Redis.from_url(
+        settings.redis_url,
+        socket_timeout=settings.redis_timeout_ms / 1000,
+        socket_connect_timeout=settings.redis_timeout_ms / 1000,
+        retry=Retry(ConstantBackoff(0), RETRIES),
+    )
+
+
+def require_durable(found: Mapping[str, Any]) -> None:
+    """Check the answer to CONFIG GET. Raises UnsafeRedisError naming each setting that is wrong."""
+    wrong = [
+        f"{name} is {found.get(name, 'unknown')!s}, must be {value}"
+        for name, value in DURABLE_SETTINGS.items()
+        if found.get(name) != value
+    ]
+    if wrong:
+        message = f"Redis may lose accepted requests: {'; '.join(wrong)} (or set ALLOW_UNSAFE_REDIS)"
+        raise UnsafeRedisError(message)
+
+
+async def verify_durability(client: redis.asyncio.Redis, settings: Settings) -> None:
+    """Raises UnsafeRedisError, unless the settings allow it, when Redis could lose what it acknowledged."""
+    if not settings.allow_unsafe_redis:
+        require_durable(await client.config_get(*DURABLE_SETTINGS))
+
+
+def verify_durability_now(client: redis.Redis, settings: Settings) -> None:
+    """The same for a synchronous client."""
+    if not settings.allow_unsafe_redis:
+        require_durable(client.config_get(*DURABLE_SETTINGS))

@@ -1,0 +1,71 @@
+"""Asking Redis where a request stands, and listening for outcomes."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import redis.asyncio
+
+from shared.course_queue import keys, scripts
+from shared.course_queue.connection import RedisFailure, ScriptMissing
+from shared.errors import QueueUnavailableError
+from shared.requests import moment, waiting_document
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A request as Redis shows it: whose it is, and its document; `final` once the ledger has it."""
+
+    student_id: str
+    document: dict[str, Any]
+    final: bool
+
+
+async def look_up(client: redis.asyncio.Redis, request_id: str) -> Found | None:
+    """The request, or None when Redis does not (or no longer) know it.
+
+    Raises QueueUnavailableError.
+    """
+    try:
+        data, outcome, applied, pace_us = await _run_look_up(client, request_id)
+    except RedisFailure as error:
+        raise QueueUnavailableError(str(error)) from error
+    return _found(data, outcome, applied, pace_us)
+
+
+async def _run_look_up(client: redis.asyncio.Redis, request_id: str) -> list[Any]:
+    try:
+        reply: list[Any] = await client.evalsha(scripts.LOOK_UP.digest, 1, keys.job(request_id))  # type: ignore[misc]
+    except ScriptMissing:
+        reply = await client.eval(scripts.LOOK_UP.source, 1, keys.job(request_id))  # type: ignore[misc]
+    return reply
+
+
+def _found(data: bytes | None, outcome: bytes | None, applied: int, pace_us: int) -> Found | None:
+    try:
+        payload = json.loads(data or b"")[3]
+        student_id = str(payload["student_id"])
+        if outcome is not None:
+            return Found(student_id, json.loads(outcome), final=True)
+        document = waiting_document(
+            payload["request_id"],
+            payload["course_id"],
+            payload["operation"],
+            payload["sequence"],
+            moment(payload["accepted_at_us"]),
+            max(0, payload["sequence"] - applied - 1),
+            pace_us,
+        )
+    except (ValueError, LookupError, TypeError):
+        return None
+    return Found(student_id, document, final=False)
+
+
+async def waiting_of(client: redis.asyncio.Redis, student_id: str) -> list[Found]:
+    """All that a student has waiting, or has just had decided. Raises QueueUnavailableError."""
+    try:
+        request_ids = [raw.decode() for raw in await client.hkeys(keys.student(student_id))]  # type: ignore[misc]
+    except RedisFailure as error:
+        raise QueueUnavailableError(str(error)) from error
+    found = [await look_up(client, request_id) for request_id in request_ids]
+    return [entry for entry in found if entry is not None]

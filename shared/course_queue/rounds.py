@@ -1,0 +1,175 @@
+"""The worker's side of the queues: peek at the heads, and after the commit take off what the ledger has."""
+
+import json
+import zlib
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import NAMESPACE_OID, UUID, uuid5
+
+import redis
+
+from shared.course_queue import keys, scripts
+from shared.course_queue.connection import ScriptMissing
+from shared.requests import Outcome, Poisoned, QueueEntry, Submission, moment, outcome_document
+from shared.rules import Operation, Status
+from shared.settings import Settings
+
+INTERNAL_ERROR_TEXT = "The request could not be applied: "
+# Sequences and microseconds since 1970 stay below this for longer than anyone will ask.
+COUNT_LIMIT = 2**53
+
+
+class CourseQueues:
+    """The queues of all courses, as one worker works on them. Every method may raise redis.RedisError."""
+
+    def __init__(self, client: redis.Redis, settings: Settings, worker: str) -> None:
+        self._client = client
+        self._settings = settings
+        self._worker = worker
+
+    def ready_courses(self, shards: Sequence[int]) -> list[str]:
+        """The courses of these shards that have requests waiting, in no particular order."""
+        with self._client.pipeline(transaction=False) as pipeline:
+            for shard in shards:
+                pipeline.smembers(keys.ready(shard))
+            members = [course.decode(errors="replace") for shard in pipeline.execute() for course in shard]
+        return [course_id for course_id in members if is_canonical_uuid(course_id)]
+
+    def peek(self, quotas: Mapping[str, int]) -> list[QueueEntry]:
+        """The first entries of each course's queue, up to its quota, in order; nothing is taken off."""
+        arguments = [word for course_id, quota in quotas.items() for word in (course_id, quota)]
+        heads = self._run(scripts.PEEK, [], arguments)
+        return [
+            read_entry(course_id, raw_id, data)
+            for course_id, head in zip(quotas, heads, strict=True)
+            for raw_id, data in zip(head[::2], head[1::2], strict=True)
+        ]
+
+    def finish(
+        self, finished: Sequence[tuple[QueueEntry, Outcome]], problems: Mapping[str, str], pace_us: int
+    ) -> None:
+        """Take entries off whose outcomes are committed, show them as ended RQ jobs and publish the outcomes.
+
+        `problems` says what was wrong with failed requests, by request id; `pace_us` is the time each request took.
+        """
+        settings = self._settings
+        now = datetime.now(UTC)
+        arguments: list[Any] = [
+            int(now.timestamp()),
+            now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            self._worker,
+            settings.finished_ttl_s,
+            settings.failed_ttl_s,
+            pace_us,
+            keys.OUTCOMES_CHANNEL,
+            keys.JOB_FUNCTION,
+        ]
+        for entry, outcome in finished:
+            arguments += self._finish_arguments(entry, outcome, problems.get(outcome.request_id, ""))
+        self._run(scripts.FINISH, [], arguments)
+
+    def _finish_arguments(self, entry: QueueEntry, outcome: Outcome, problem: str) -> list[Any]:
+        failed = outcome.status is Status.FAILED
+        document = outcome_document(outcome)
+        return [
+            entry.raw_id,
+            outcome.request_id,
+            entry.course_id,
+            keys.shard_of(entry.course_id, self._settings.queue_shards),
+            outcome.student_id or "",
+            outcome.sequence or 0,
+            "failed" if failed else "finished",
+            document,
+            _error_text(problem) if failed else b64encode(document.encode()),
+        ]
+
+    def queued_courses(self) -> list[str]:
+        """Every course whose queue RQ shows."""
+        prefix = keys.queue("")
+        names = (raw.decode(errors="replace") for raw in self._client.smembers(keys.QUEUES))
+        return [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
+
+    def retire(self, course_ids: Sequence[str]) -> int:
+        """Take the drained and forgotten ones of these queues out of RQ's set; returns how many."""
+        return int(self._run(scripts.RETIRE, [keys.QUEUES], course_ids)) if course_ids else 0
+
+    def _run(self, script: scripts.LuaScript, names: Sequence[str], arguments: Sequence[Any]) -> Any:
+        try:
+            return self._client.evalsha(script.digest, len(names), *names, *arguments)
+        except ScriptMissing:
+            return self._client.eval(script.source, len(names), *names, *arguments)
+
+
+def _error_text(problem: str) -> bytes:
+    """An error as RQ keeps it in a result."""
+    return b64encode(zlib.compress((INTERNAL_ERROR_TEXT + problem).encode()))
+
+
+class _ForeignEntryError(ValueError):
+    """The entry names another request or course than the place it stands in."""
+
+
+def read_entry(course_id: str, raw_id: bytes, data: bytes | None) -> QueueEntry:
+    """Read an element of a course's queue with its job's data. Never raises: what is no request of ours is Poisoned."""
+    text_id = raw_id.decode(errors="replace")
+    own_id = text_id if is_canonical_uuid(text_id) else _derived_id(course_id, raw_id)
+    if data is None:
+        return Poisoned(raw_id, own_id, course_id, "its payload is missing")
+    try:
+        return _read_submission(course_id, raw_id, data)
+    except _ForeignEntryError as error:
+        return Poisoned(raw_id, _derived_id(course_id, raw_id), course_id, str(error))
+    except (ValueError, LookupError, TypeError, OverflowError, RecursionError) as error:
+        return Poisoned(raw_id, own_id, course_id, f"its payload is not ours: {error!r}")
+
+
+def _read_submission(course_id: str, raw_id: bytes, data: bytes) -> Submission:
+    function, instance, positional, payload = json.loads(data)
+    if function != keys.JOB_FUNCTION or instance is not None or positional:
+        message = f"function {str(function)[:80]!r}"
+        raise ValueError(message)
+    if payload["version"] != keys.JOB_VERSION:
+        message = f"version {payload['version']!r}"
+        raise ValueError(message)
+    request_id = payload["request_id"]
+    if request_id.encode() != raw_id or payload["course_id"] != course_id:
+        raise _ForeignEntryError(_ForeignEntryError.__doc__)
+    return Submission(
+        raw_id,
+        _canonical_uuid(request_id),
+        course_id,
+        _canonical_uuid(payload["student_id"]),
+        Operation(payload["operation"]),
+        _canonical_uuid(payload["generation"]),
+        _positive(payload["sequence"]),
+        moment(_positive(payload["accepted_at_us"])),
+    )
+
+
+def is_canonical_uuid(value: str) -> bool:
+    """Whether the text is a UUID as PostgreSQL prints it."""
+    try:
+        return str(UUID(value)) == value
+    except (ValueError, AttributeError, TypeError):
+        return False
+
+
+def _canonical_uuid(value: str) -> str:
+    if not is_canonical_uuid(value):
+        message = f"not a UUID in canonical form: {str(value)[:80]!r}"
+        raise ValueError(message)
+    return value
+
+
+def _positive(value: Any) -> int:
+    if type(value) is not int or not 0 < value < COUNT_LIMIT:
+        message = f"not a positive number: {str(value)[:80]!r}"
+        raise ValueError(message)
+    return value
+
+
+def _derived_id(course_id: str, raw_id: bytes) -> str:
+    """A ledger id for an entry that has none of its own, so that it can never take a real request's."""
+    return str(uuid5(NAMESPACE_OID, f"{course_id} {raw_id!r}"))

@@ -1,0 +1,108 @@
+"""Connections to PostgreSQL, and the only place that commits."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from shared.errors import DatabaseUnavailableError
+from shared.settings import Settings
+
+CONNECT_TIMEOUT_S = 3
+# A request is blamed only for what its own data can cause: data exceptions and broken constraints.
+REQUEST_FAULT_CLASSES = ("22", "23")
+
+
+def pooled_engine(settings: Settings, application_name: str) -> Engine:
+    """A pool for reads and for the commands; statements end after `read_timeout_ms`."""
+    return create_engine(
+        settings.sqlalchemy_url,
+        pool_size=settings.database_pool_size,
+        max_overflow=0,
+        pool_timeout=CONNECT_TIMEOUT_S,
+        pool_pre_ping=True,
+        connect_args=_connect_args(application_name, {"statement_timeout": settings.read_timeout_ms}),
+    )
+
+
+def command_engine(settings: Settings, application_name: str) -> Engine:
+    """Connections for commands of an operator, whose statements may take as long as they need."""
+    return create_engine(
+        settings.sqlalchemy_url, poolclass=NullPool, connect_args=_connect_args(application_name, {})
+    )
+
+
+def owner_engine(settings: Settings, application_name: str) -> Engine:
+    """Unpooled connections for workers: the server ends a session that falls silent, and its shard locks with it."""
+    return create_engine(
+        settings.sqlalchemy_url,
+        poolclass=NullPool,
+        connect_args=_connect_args(
+            application_name,
+            {
+                "statement_timeout": settings.statement_timeout_ms,
+                "lock_timeout": settings.lock_timeout_ms,
+                "idle_session_timeout": settings.session_timeout_ms,
+                "idle_in_transaction_session_timeout": settings.session_timeout_ms,
+                "tcp_user_timeout": settings.session_timeout_ms,
+            },
+        ),
+    )
+
+
+def _connect_args(application_name: str, session: Mapping[str, object]) -> dict[str, Any]:
+    options = {"timezone": "UTC", **session}
+    return {
+        "application_name": application_name,
+        "connect_timeout": CONNECT_TIMEOUT_S,
+        "keepalives_idle": 2,
+        "keepalives_interval": 1,
+        "keepalives_count": 3,
+        "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
+    }
+
+
+@contextmanager
+def transaction(connection: Connection) -> Iterator[Connection]:
+    """One transaction: committed when the block ends, rolled back when it raises.
+
+    Raises whatever the block raises; a failed commit raises SQLAlchemyError and leaves open whether it took effect.
+    """
+    with connection.begin():
+        yield connection
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A connection for reads. Raises DatabaseUnavailableError when PostgreSQL does not answer."""
+    try:
+        with engine.connect() as connection:
+            yield connection
+    except SQLAlchemyError as error:
+        if is_request_fault(error):
+            raise
+        raise DatabaseUnavailableError from error
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """A connection in one transaction, for commands that write outside the rounds."""
+    with engine.connect() as connection, transaction(connection):
+        yield connection
+
+
+def is_request_fault(error: SQLAlchemyError) -> bool:
+    """Whether the data of a request caused the error, so that trying again cannot help."""
+    if not isinstance(error, DBAPIError) or isinstance(error, OperationalError | InterfaceError):
+        return False
+    code = getattr(error.orig, "pgcode", None)
+    return isinstance(code, str) and code.startswith(REQUEST_FAULT_CLASSES)
+
+
+def ping(connection: Connection) -> None:
+    """One round trip, without a transaction being left open."""
+    with connection.begin():
+        connection.execute(text("SELECT 1"))

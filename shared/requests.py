@@ -1,0 +1,118 @@
+"""A request on its way: as accepted into a queue, and as decided, with its one form on the wire."""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from shared.rules import Operation, Reason, Result, Status
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """An accepted request, read back from its course's queue."""
+
+    raw_id: bytes
+    """The element of the Redis list, by which it is removed."""
+    request_id: str
+    course_id: str
+    student_id: str
+    operation: Operation
+    generation: str
+    sequence: int
+    accepted_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Poisoned:
+    """A queue entry that is no request of ours: it ends as FAILED at its own place."""
+
+    raw_id: bytes
+    request_id: str
+    course_id: str
+    problem: str
+
+
+QueueEntry = Submission | Poisoned
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A row of the ledger. What a poisoned entry did not tell is None."""
+
+    request_id: str
+    course_id: str
+    student_id: str | None
+    operation: Operation | None
+    generation: str | None
+    sequence: int | None
+    accepted_at: datetime | None
+    applied_at: datetime
+    applied_index: int
+    status: Status
+    result: Result | None
+    reason: Reason | None
+    reserve_position: int | None
+    promoted_student_id: str | None
+    worker: str
+
+
+def moment(microseconds: int) -> datetime:
+    """The UTC time that many microseconds after the Unix epoch, exactly."""
+    return EPOCH + timedelta(microseconds=microseconds)
+
+
+def rfc3339(value: datetime | None) -> str | None:
+    """A time as RFC 3339 in UTC, to the microsecond."""
+    if value is None:
+        return None
+    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def outcome_document(outcome: Outcome) -> str:
+    """The JSON text that every client sees of a finished request."""
+    return json.dumps(
+        {
+            "request_id": outcome.request_id,
+            "course_id": outcome.course_id,
+            "operation": outcome.operation,
+            "status": outcome.status,
+            "result": outcome.result,
+            "reason": outcome.reason,
+            "reserve_position": outcome.reserve_position,
+            "sequence": outcome.sequence,
+            "ahead": None,
+            "estimated_wait_ms": None,
+            "accepted_at": rfc3339(outcome.accepted_at),
+            "applied_at": rfc3339(outcome.applied_at),
+        },
+        separators=(",", ":"),
+    )
+
+
+def waiting_document(
+    request_id: str,
+    course_id: str,
+    operation: str,
+    sequence: int,
+    accepted_at: datetime,
+    ahead: int,
+    pace_us: int,
+) -> dict[str, Any]:
+    """The same document for a request still waiting behind `ahead` others, each taking `pace_us` microseconds."""
+    return {
+        "request_id": request_id,
+        "course_id": course_id,
+        "operation": operation,
+        "status": Status.QUEUED,
+        "result": None,
+        "reason": None,
+        "reserve_position": None,
+        "sequence": sequence,
+        "ahead": ahead,
+        "estimated_wait_ms": (ahead + 1) * pace_us // 1000,
+        "accepted_at": rfc3339(accepted_at),
+        "applied_at": None,
+    }

@@ -1,0 +1,160 @@
+"""Every setting of the system: read once from the environment, validated at start, passed in from there."""
+
+from enum import StrEnum
+from functools import lru_cache
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+DEVELOPMENT_SECRET_KEY = "development-only-secret-key-never-use-elsewhere"  # noqa: S105 - refused outside development
+SECRET_KEY_LENGTH_MIN = 32
+
+
+class Environment(StrEnum):
+    """Where this runs; only development accepts the built-in secret."""
+
+    DEVELOPMENT = "development"
+    PRODUCTION = "production"
+
+
+class Settings(BaseSettings):
+    """One value per environment variable of the same name, upper case."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True)
+
+    environment: Environment = Field(
+        Environment.DEVELOPMENT, description="`production` refuses the built-in secret."
+    )
+    database_url: str = Field(
+        "postgresql://registration@127.0.0.1:5432/registration",
+        description="PostgreSQL. A direct connection: a transaction pooler breaks shard ownership.",
+    )
+    redis_url: str = Field(
+        "redis://127.0.0.1:6379/0",
+        description="Redis 7.2+ or Valkey, durable: appendonly yes, appendfsync always, noeviction.",
+    )
+    secret_key: str = Field(
+        DEVELOPMENT_SECRET_KEY, repr=False, description="Signs tokens. At least 32 characters."
+    )
+    allow_unsafe_redis: bool = Field(
+        default=False, description="Start although Redis may lose accepted requests. Never in production."
+    )
+    accept_replicas: Annotated[int, Field(ge=0)] = Field(
+        0, description="Replicas that must hold a request on disk before it is answered 202."
+    )
+    accept_replicas_timeout_ms: Annotated[int, Field(ge=1)] = Field(
+        1_000, description="How long a 202 waits for those replicas."
+    )
+    redis_timeout_ms: Annotated[int, Field(ge=50)] = Field(
+        2_000, description="One Redis round trip at the most; past it the answer is 503."
+    )
+
+    queue_shards: Annotated[int, Field(ge=1, le=1024)] = Field(
+        64, description="Units of ownership. Change only while no worker runs."
+    )
+    queue_limit: Annotated[int, Field(ge=1)] = Field(
+        10_000, description="Requests waiting per course before it answers 503."
+    )
+    student_waiting_limit: Annotated[int, Field(ge=1)] = Field(
+        50, description="Requests one student may have waiting before it is 429."
+    )
+    idempotency_ttl_s: Annotated[int, Field(ge=60)] = Field(
+        86_400, description="How long an Idempotency-Key is remembered."
+    )
+    finished_ttl_s: Annotated[int, Field(ge=1)] = Field(
+        120,
+        description="How long the dashboard shows a finished request; the ledger keeps it for good.",
+    )
+    failed_ttl_s: Annotated[int, Field(ge=1)] = Field(
+        604_800, description="How long the dashboard shows a failed request."
+    )
+
+    round_size_max: Annotated[int, Field(ge=1)] = Field(
+        400, description="Requests per round: long enough to share one fsync, short enough to hand over."
+    )
+    poll_interval_ms: Annotated[int, Field(ge=1)] = Field(
+        50, description="An idle worker looks at its queues this often, hint or no hint."
+    )
+    ownership_interval_ms: Annotated[int, Field(ge=10)] = Field(
+        100, description="How often a worker looks for free shards: the floor of the fail-over time."
+    )
+    session_timeout_ms: Annotated[int, Field(ge=200)] = Field(
+        1_000, description="A worker silent this long loses its session, and with it its shards."
+    )
+    statement_timeout_ms: Annotated[int, Field(ge=100)] = Field(
+        5_000, description="One SQL statement of a worker."
+    )
+    lock_timeout_ms: Annotated[int, Field(ge=10)] = Field(
+        1_000, description="How long a round waits for a course's row."
+    )
+    retry_pause_max_ms: Annotated[int, Field(ge=10)] = Field(
+        1_000, description="Longest pause between two tries of the same round."
+    )
+
+    token_ttl_s: Annotated[int, Field(ge=60)] = Field(
+        43_200, description="A token lasts this long, so students can log in hours before opening."
+    )
+    bcrypt_cost: Annotated[int, Field(ge=4, le=16)] = Field(
+        12, description="Each step doubles the work of a login, and of an attacker."
+    )
+    login_threads: Annotated[int, Field(ge=1)] = Field(
+        1, description="Threads that hash passwords; more would starve accepting."
+    )
+    login_queue_limit: Annotated[int, Field(ge=1)] = Field(
+        64, description="Logins waiting for a thread before the answer is 503."
+    )
+    login_failures_per_minute: Annotated[int, Field(ge=1)] = Field(
+        10, description="Failed logins per account and address before 429."
+    )
+    login_failures_per_account_per_minute: Annotated[int, Field(ge=1)] = Field(
+        50, description="Failed logins per account from anywhere before 429, for a minute at most."
+    )
+    login_failures_per_address_per_minute: Annotated[int, Field(ge=1)] = Field(
+        100, description="Failed logins per address before 429."
+    )
+
+    catalogue_refresh_s: Annotated[float, Field(gt=0)] = Field(
+        3.0, description="How old the API's copy of courses and windows may be."
+    )
+    database_pool_size: Annotated[int, Field(ge=1)] = Field(
+        10, description="PostgreSQL connections per API process, for reads."
+    )
+    read_timeout_ms: Annotated[int, Field(ge=100)] = Field(5_000, description="One SQL statement of the API.")
+    wait_max_s: Annotated[int, Field(ge=1, le=30)] = Field(
+        30, description="Longest long-poll a client may ask for."
+    )
+    request_body_max_bytes: Annotated[int, Field(ge=1024)] = Field(
+        65_536, description="Larger bodies are answered 413."
+    )
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+
+    @model_validator(mode="after")
+    def refuse_weak_secrets(self) -> Self:
+        """Outside development the secret must be one's own and long enough."""
+        if self.environment is Environment.DEVELOPMENT:
+            return self
+        if self.secret_key == DEVELOPMENT_SECRET_KEY or len(self.secret_key) < SECRET_KEY_LENGTH_MIN:
+            message = f"SECRET_KEY must be set to at least {SECRET_KEY_LENGTH_MIN} characters of your own"
+            raise ValueError(message)
+        if self.allow_unsafe_redis:
+            message = "ALLOW_UNSAFE_REDIS is for development only"
+            raise ValueError(message)
+        return self
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        """The database URL with its driver named: SQLAlchemy 2.1 takes a bare `postgresql://` for psycopg 3."""
+        for scheme in ("postgresql://", "postgres://"):
+            if self.database_url.startswith(scheme):
+                return "postgresql+psycopg2://" + self.database_url.removeprefix(scheme)
+        return self.database_url
+
+
+@lru_cache(maxsize=1)
+def load_settings() -> Settings:
+    """The process's settings, read on the first call.
+
+    Raises pydantic.ValidationError naming each bad variable.
+    """
+    return Settings()

@@ -1,0 +1,262 @@
+"""The statements of one round of a worker, in the order in which a round runs them.
+
+All take the connection of one open transaction. `lock_courses` comes first and everything else reads after it (rule B).
+Ids are lower-case UUID strings throughout.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+from shared.requests import Outcome, rfc3339
+from shared.rules import Operation, Reason, Result, Roster, Status, StudentId, Window
+
+LOCK_COURSES = text("""
+    SELECT c.id::text, c.max_capacity, c.reserve_limit, c.enrolled_count, c.applied_count,
+           s.registration_start, s.registration_end, clock_timestamp() AS now
+      FROM courses c JOIN semesters s ON s.id = c.semester_id
+     WHERE c.id = ANY(CAST(:course_ids AS uuid[]))
+     ORDER BY c.id
+       FOR UPDATE OF c SKIP LOCKED
+""")
+
+EXISTING_COURSES = text("SELECT id::text FROM courses WHERE id = ANY(CAST(:course_ids AS uuid[]))")
+
+RECORDED_OUTCOMES = text("""
+    SELECT request_id::text, course_id::text, student_id::text, operation, generation::text, sequence, accepted_at,
+           applied_at, applied_index, status, result, reason, reserve_position, promoted_student_id::text, worker
+      FROM registration_requests
+     WHERE request_id = ANY(CAST(:request_ids AS uuid[]))
+""")
+
+RESERVE_LISTS = text("""
+    SELECT course_id::text, student_id::text
+      FROM course_registrations
+     WHERE course_id = ANY(CAST(:course_ids AS uuid[])) AND reserve_position IS NOT NULL
+     ORDER BY course_id, reserve_position
+""")
+
+ENROLLED_AMONG = text("""
+    SELECT r.course_id::text, r.student_id::text
+      FROM course_registrations r
+      JOIN unnest(CAST(:course_ids AS uuid[]), CAST(:student_ids AS uuid[])) AS asked (course_id, student_id)
+        ON r.course_id = asked.course_id AND r.student_id = asked.student_id
+     WHERE r.status = 'ENROLLED'
+""")
+
+KNOWN_STUDENTS = text("SELECT id::text FROM students WHERE id = ANY(CAST(:student_ids AS uuid[]))")
+
+LAST_INDEX = text("""
+    SELECT coalesce(max(applied_index), 0) AS last, clock_timestamp() AS now
+      FROM registration_requests
+     WHERE course_id = :course_id
+""")
+
+DELETE_REGISTRATIONS = text("""
+    DELETE FROM course_registrations r
+     USING json_to_recordset(:rows) AS gone (course_id uuid, student_id uuid)
+     WHERE r.course_id = gone.course_id AND r.student_id = gone.student_id
+""")
+
+UPDATE_REGISTRATIONS = text("""
+    UPDATE course_registrations r
+       SET status = changed.status, reserve_position = changed.reserve_position, updated_at = now()
+      FROM json_to_recordset(:rows)
+           AS changed (course_id uuid, student_id uuid, status registration_status, reserve_position int)
+     WHERE r.course_id = changed.course_id AND r.student_id = changed.student_id
+""")
+
+INSERT_REGISTRATIONS = text("""
+    INSERT INTO course_registrations (course_id, student_id, status, reserve_position)
+    SELECT course_id, student_id, status, reserve_position
+      FROM json_to_recordset(:rows)
+           AS added (course_id uuid, student_id uuid, status registration_status, reserve_position int)
+""")
+
+UPDATE_COUNTS = text("""
+    UPDATE courses c
+       SET enrolled_count = now_is.enrolled_count, reserved_count = now_is.reserved_count,
+           applied_count = now_is.applied_count, updated_at = now()
+      FROM json_to_recordset(:rows)
+           AS now_is (course_id uuid, enrolled_count int, reserved_count int, applied_count bigint)
+     WHERE c.id = now_is.course_id
+""")
+
+APPEND_TO_LEDGER = text("""
+    INSERT INTO registration_requests
+           (request_id, course_id, student_id, operation, generation, sequence, accepted_at, applied_at,
+            applied_index, status, result, reason, reserve_position, promoted_student_id, worker)
+    SELECT request_id, course_id, student_id, operation, generation, sequence, accepted_at, applied_at,
+           applied_index, status, result, reason, reserve_position, promoted_student_id, worker
+      FROM json_to_recordset(:rows)
+           AS ended (request_id uuid, course_id uuid, student_id uuid, operation request_operation, generation uuid,
+                     sequence bigint, accepted_at timestamptz, applied_at timestamptz, applied_index bigint,
+                     status request_status, result request_result, reason text, reserve_position int,
+                     promoted_student_id uuid, worker text)
+""")
+
+
+@dataclass(slots=True)
+class LockedCourse:
+    """A course whose row this transaction holds, and its roster as the requests change it.
+
+    A course without a row is `unknown`: nothing but failures can be recorded there.
+    """
+
+    course_id: str
+    window: Window
+    roster: Roster
+    applied_count: int
+    now: datetime
+    unknown: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationRow:
+    """A registration as it shall stand after the round."""
+
+    course_id: str
+    student_id: StudentId
+    status: str
+    reserve_position: int | None
+
+
+def lock_courses(connection: Connection, course_ids: Sequence[str]) -> dict[str, LockedCourse]:
+    """Lock the rows of these courses `FOR UPDATE` in id order and read them as they then are.
+
+    A course that somebody else holds is missing from the answer, so that it keeps no other course waiting; so is one
+    that does not exist (see `existing_courses`).
+    """
+    rows = connection.execute(LOCK_COURSES, {"course_ids": list(course_ids)})
+    return {
+        row.id: LockedCourse(
+            row.id,
+            Window(row.registration_start, row.registration_end),
+            Roster(row.max_capacity, row.reserve_limit, row.enrolled_count),
+            row.applied_count,
+            row.now,
+        )
+        for row in rows
+    }
+
+
+def existing_courses(connection: Connection, course_ids: Sequence[str]) -> set[str]:
+    """Those of the courses that exist, locked or not."""
+    return set(connection.scalars(EXISTING_COURSES, {"course_ids": list(course_ids)}))
+
+
+def recorded_outcomes(connection: Connection, request_ids: Sequence[str]) -> dict[str, Outcome]:
+    """Those of the requests that the ledger already has. The caller holds the locks of their courses."""
+    rows = connection.execute(RECORDED_OUTCOMES, {"request_ids": list(request_ids)})
+    return {row.request_id: _outcome(row._tuple()) for row in rows}
+
+
+def _outcome(row: tuple[object, ...]) -> Outcome:
+    outcome = Outcome(*row)  # type: ignore[arg-type]
+    return Outcome(
+        *row[:3],  # type: ignore[arg-type]
+        Operation(outcome.operation) if outcome.operation else None,
+        *row[4:9],  # type: ignore[arg-type]
+        Status(outcome.status),
+        Result(outcome.result) if outcome.result else None,
+        Reason(outcome.reason) if outcome.reason else None,
+        *row[12:],  # type: ignore[arg-type]
+    )
+
+
+def fill_rosters(
+    connection: Connection, courses: dict[str, LockedCourse], asking: Sequence[tuple[str, StudentId]]
+) -> None:
+    """Read the whole reserve lists, and which of the asking (course, student) pairs are enrolled."""
+    for course_id, student_id in connection.execute(RESERVE_LISTS, {"course_ids": list(courses)}):
+        courses[course_id].roster.reserve.append(student_id)
+    pairs = {
+        "course_ids": [course_id for course_id, _ in asking],
+        "student_ids": [student_id for _, student_id in asking],
+    }
+    for course_id, student_id in connection.execute(ENROLLED_AMONG, pairs):
+        courses[course_id].roster.enrolled.add(student_id)
+
+
+def known_students(connection: Connection, student_ids: Iterable[StudentId]) -> set[StudentId]:
+    """Those of the students that exist."""
+    return set(connection.scalars(KNOWN_STUDENTS, {"student_ids": list(student_ids)}))
+
+
+def unknown_course(connection: Connection, course_id: str) -> LockedCourse:
+    """A stand-in for a course that has no row, counting on from its newest ledger row."""
+    row = connection.execute(LAST_INDEX, {"course_id": course_id}).one()
+    return LockedCourse(course_id, Window(row.now, row.now), Roster(0, 0), row.last, row.now, unknown=True)
+
+
+def write_registrations(
+    connection: Connection,
+    gone: Sequence[tuple[str, StudentId]],
+    changed: Sequence[RegistrationRow],
+    added: Sequence[RegistrationRow],
+) -> None:
+    """Bring the registrations of locked courses to their new state, set-wise."""
+    if gone:
+        rows = [{"course_id": course_id, "student_id": student_id} for course_id, student_id in gone]
+        connection.execute(DELETE_REGISTRATIONS, {"rows": json.dumps(rows)})
+    if changed:
+        connection.execute(UPDATE_REGISTRATIONS, {"rows": _registrations_json(changed)})
+    if added:
+        connection.execute(INSERT_REGISTRATIONS, {"rows": _registrations_json(added)})
+
+
+def _registrations_json(rows: Sequence[RegistrationRow]) -> str:
+    return json.dumps(
+        [
+            {
+                "course_id": row.course_id,
+                "student_id": row.student_id,
+                "status": row.status,
+                "reserve_position": row.reserve_position,
+            }
+            for row in rows
+        ]
+    )
+
+
+def write_counts(connection: Connection, courses: Iterable[LockedCourse]) -> None:
+    """Store the counts of locked courses. A CHECK refuses counts that would oversell."""
+    rows = [
+        {
+            "course_id": course.course_id,
+            "enrolled_count": course.roster.enrolled_count,
+            "reserved_count": len(course.roster.reserve),
+            "applied_count": course.applied_count,
+        }
+        for course in courses
+        if not course.unknown
+    ]
+    connection.execute(UPDATE_COUNTS, {"rows": json.dumps(rows)})
+
+
+def append_to_ledger(connection: Connection, outcomes: Sequence[Outcome]) -> None:
+    """Write the rows that make these requests final."""
+    rows = [
+        {
+            "request_id": outcome.request_id,
+            "course_id": outcome.course_id,
+            "student_id": outcome.student_id,
+            "operation": outcome.operation,
+            "generation": outcome.generation,
+            "sequence": outcome.sequence,
+            "accepted_at": rfc3339(outcome.accepted_at),
+            "applied_at": rfc3339(outcome.applied_at),
+            "applied_index": outcome.applied_index,
+            "status": outcome.status,
+            "result": outcome.result,
+            "reason": outcome.reason,
+            "reserve_position": outcome.reserve_position,
+            "promoted_student_id": outcome.promoted_student_id,
+            "worker": outcome.worker,
+        }
+        for outcome in outcomes
+    ]
+    connection.execute(APPEND_TO_LEDGER, {"rows": json.dumps(rows)})

@@ -1,0 +1,41 @@
+"""`python -m worker`: run one worker, or several."""
+
+import sys
+from typing import Annotated
+
+import structlog
+import typer
+from pydantic import ValidationError
+
+from shared.course_queue.connection import RedisFailure
+from shared.errors import UnsafeRedisError
+from shared.logs import configure_logging
+from shared.settings import load_settings
+from worker.processes import WorkerProcesses
+from worker.registration_worker import RegistrationWorker
+
+log = structlog.get_logger()
+
+
+def main(
+    processes: Annotated[int, typer.Option(min=1, max=64, help="How many workers, a process each.")] = 1,
+) -> None:
+    """Apply the requests that wait in the course queues, in order, to PostgreSQL.
+
+    Start as many as you like, on as many machines as you like: they share the courses among themselves.
+    SIGTERM ends each after the round in hand. Configuration comes from the environment.
+    """
+    try:
+        settings = load_settings()
+        configure_logging(settings.log_level)
+        if processes > 1:
+            WorkerProcesses(processes).run()
+        else:
+            RegistrationWorker(settings).work()
+    except (ValidationError, UnsafeRedisError, *RedisFailure) as error:
+        typer.echo(f"The worker cannot start: {error}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    typer.run(main)

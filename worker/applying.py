@@ -1,0 +1,153 @@
+"""One round: contiguous prefixes of several courses' queues, decided and written in one transaction (rule B).
+
+What the data of a single request breaks is narrowed down to that request, which ends as FAILED at its own place.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from shared.database import is_request_fault, transaction
+from shared.requests import Outcome, Poisoned, QueueEntry, Submission
+from shared.rules import Status
+from shared.store import rounds
+from shared.store.rounds import LockedCourse
+from worker.deciding import Changes, Decided, Standings, changes, decide_entry, standings
+
+log = structlog.get_logger()
+
+PROBLEM_LENGTH_MAX = 500
+
+
+@dataclass(slots=True)
+class AppliedRound:
+    """Entries whose outcomes are committed, in order, and what was wrong with the failed ones, by request id.
+
+    Entries of a course that somebody else has locked are in neither: they wait for the next round.
+    """
+
+    finished: list[tuple[QueueEntry, Outcome]] = field(default_factory=list)
+    problems: dict[str, str] = field(default_factory=dict)
+
+
+def apply_round(connection: Connection, entries: Sequence[QueueEntry], worker: str) -> AppliedRound:
+    """Bring every entry to its outcome: the one the ledger already has, or a new one, committed.
+
+    `entries` are heads of their queues, in order. Locks the courses' rows. Raises SQLAlchemyError when PostgreSQL, not
+    a request, is at fault; then any part of the round may be committed, and applying the same heads again is right.
+    """
+    try:
+        return _apply(connection, entries, worker)
+    except SQLAlchemyError as error:
+        if not is_request_fault(error):
+            raise
+        problem = _describe(error)
+    except Exception as error:  # noqa: BLE001 - a bug must end one request, not the queue
+        problem = _describe(error)
+    if len(entries) == 1:
+        return _fail(connection, entries[0], worker, problem)
+    middle = len(entries) // 2
+    earlier = apply_round(connection, entries[:middle], worker)
+    later = apply_round(connection, entries[middle:], worker)
+    return AppliedRound(earlier.finished + later.finished, earlier.problems | later.problems)
+
+
+def _fail(connection: Connection, entry: QueueEntry, worker: str, problem: str) -> AppliedRound:
+    """End one entry as FAILED. The second try leaves out what the entry says of itself, should that be the fault.
+
+    Raises SQLAlchemyError when neither can be written: then the entry stays at the head of its queue.
+    """
+    failed = Poisoned(entry.raw_id, entry.request_id, entry.course_id, problem)
+    try:
+        return _apply(connection, [entry], worker, failing=problem)
+    except SQLAlchemyError as error:
+        if not is_request_fault(error):
+            raise
+        return _apply(connection, [failed], worker)
+
+
+def _describe(error: Exception) -> str:
+    """The error without the statement's parameters, which hold other students' requests."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return f"{type(cause).__name__}: {cause}"[:PROBLEM_LENGTH_MAX]
+
+
+def _apply(
+    connection: Connection, entries: Sequence[QueueEntry], worker: str, failing: str | None = None
+) -> AppliedRound:
+    """One transaction; with `failing`, every fresh entry ends as FAILED for that problem."""
+    with transaction(connection):
+        courses = _lock(connection, {entry.course_id for entry in entries})
+        entries = [entry for entry in entries if entry.course_id in courses]
+        recorded = rounds.recorded_outcomes(connection, [entry.request_id for entry in entries])
+        fresh = _first_of_each(entry for entry in entries if entry.request_id not in recorded)
+        decided = _decide(connection, courses, fresh, worker, failing) if fresh else []
+    _log_failures(decided)
+    outcomes = recorded | {one.outcome.request_id: one.outcome for one in decided}
+    return AppliedRound(
+        [(entry, outcomes[entry.request_id]) for entry in entries],
+        {one.outcome.request_id: one.problem for one in decided if one.problem},
+    )
+
+
+def _lock(connection: Connection, course_ids: set[str]) -> dict[str, LockedCourse]:
+    """Lock the courses' rows; those held by somebody else are left out, those without a row are stood in for."""
+    courses = rounds.lock_courses(connection, sorted(course_ids))
+    missing = sorted(course_ids - courses.keys())
+    existing = rounds.existing_courses(connection, missing) if missing else set()
+    unknown = [course_id for course_id in missing if course_id not in existing]
+    return courses | {course_id: rounds.unknown_course(connection, course_id) for course_id in unknown}
+
+
+def _first_of_each(entries: Iterable[QueueEntry]) -> list[QueueEntry]:
+    """A request delivered twice is applied once, at its first place."""
+    first: dict[str, QueueEntry] = {}
+    for entry in entries:
+        first.setdefault(entry.request_id, entry)
+    return list(first.values())
+
+
+def _decide(
+    connection: Connection,
+    courses: dict[str, LockedCourse],
+    entries: Sequence[QueueEntry],
+    worker: str,
+    failing: str | None,
+) -> list[Decided]:
+    """Decide fresh entries in order and write what they change. The caller holds the courses' rows."""
+    asking = [(entry.course_id, entry.student_id) for entry in entries if isinstance(entry, Submission)]
+    rounds.fill_rosters(connection, courses, asking)
+    students = rounds.known_students(connection, {student for _, student in asking})
+    before = {course_id: standings(course) for course_id, course in courses.items()}
+    decided = [decide_entry(entry, courses[entry.course_id], students, worker, failing) for entry in entries]
+    touched = [courses[course_id] for course_id in dict.fromkeys(entry.course_id for entry in entries)]
+    _write(connection, touched, before)
+    rounds.append_to_ledger(connection, [one.outcome for one in decided])
+    return decided
+
+
+def _write(connection: Connection, touched: Sequence[LockedCourse], before: dict[str, Standings]) -> None:
+    each: list[Changes] = [
+        changes(course.course_id, before[course.course_id], standings(course)) for course in touched
+    ]
+    rounds.write_registrations(
+        connection,
+        [row for one in each for row in one.gone],
+        [row for one in each for row in one.changed],
+        [row for one in each for row in one.added],
+    )
+    rounds.write_counts(connection, touched)
+
+
+def _log_failures(decided: Sequence[Decided]) -> None:
+    for one in decided:
+        if one.outcome.status is Status.FAILED:
+            log.error(
+                "request failed",
+                request_id=one.outcome.request_id,
+                course_id=one.outcome.course_id,
+                problem=one.problem,
+            )

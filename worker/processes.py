@@ -1,0 +1,58 @@
+"""Several workers on one machine: one process each, started again when it dies, stopped together."""
+
+import signal
+import subprocess
+import sys
+import time
+from types import FrameType
+
+import structlog
+
+log = structlog.get_logger()
+
+LOOK_INTERVAL_S = 0.2
+RESTART_PAUSE_S = 0.5
+STOP_LIMIT_S = 10.0
+
+
+class WorkerProcesses:
+    """Keeps `count` single workers running until SIGTERM or SIGINT."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._stopping = False
+
+    def run(self) -> None:
+        """Start them, replace those that die, and on a signal let each end its round."""
+        signal.signal(signal.SIGTERM, self._request_stop)
+        signal.signal(signal.SIGINT, self._request_stop)
+        self._processes = [self._start() for _ in range(self._count)]
+        while not self._stopping:
+            time.sleep(LOOK_INTERVAL_S)
+            self._replace_dead()
+        self._stop_all()
+
+    def _request_stop(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a handler's form
+        self._stopping = True
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "-m", "worker"], start_new_session=True)  # noqa: S603 - ourselves
+
+    def _replace_dead(self) -> None:
+        for index, process in enumerate(self._processes):
+            if process.poll() is not None and not self._stopping:
+                log.error("worker died", pid=process.pid, returncode=process.returncode)
+                time.sleep(RESTART_PAUSE_S)
+                self._processes[index] = self._start()
+
+    def _stop_all(self) -> None:
+        for process in self._processes:
+            process.terminate()
+        limit = time.monotonic() + STOP_LIMIT_S
+        for process in self._processes:
+            try:
+                process.wait(max(0.0, limit - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()

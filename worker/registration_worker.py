@@ -1,0 +1,180 @@
+"""The RQ worker that applies course queues: in process, round by round, without RQ's own pop, retry and cleanup.
+
+RQ's part of it is to be seen: it registers, heartbeats and counts, so that `rq info` and the dashboard show it.
+"""
+
+import os
+import signal
+import socket
+import time
+from types import FrameType
+from uuid import uuid4
+
+import redis
+import structlog
+from rq import Queue, Worker, worker_registration
+from rq.serializers import JSONSerializer
+from rq.utils import utcformat
+from rq.worker import WorkerStatus
+from sqlalchemy.exc import SQLAlchemyError
+
+from shared.course_queue import keys
+from shared.course_queue.connection import RedisFailure, sync_client, verify_durability_now
+from shared.course_queue.rounds import CourseQueues
+from shared.course_queue.wakeups import WakeUps
+from shared.database import owner_engine
+from shared.rules import Status
+from shared.settings import Settings
+from worker.applying import apply_round
+from worker.ownership import ShardOwner
+from worker.turns import Turns
+
+log = structlog.get_logger()
+
+HEARTBEAT_INTERVAL_S = 1.0
+# A killed worker leaves the dashboard this long after its last heartbeat.
+HEARTBEAT_TTL_S = 10
+RETRY_PAUSE_MIN_S = 0.01
+
+
+class RegistrationWorker(Worker):
+    """Owns a fair share of the shards and brings their courses' requests to outcomes until told to stop."""
+
+    def __init__(self, settings: Settings) -> None:
+        name = f"{socket.gethostname()}.{os.getpid()}.{uuid4().hex[:8]}"
+        super().__init__([], name=name, connection=sync_client(settings), serializer=JSONSerializer)
+        self._settings = settings
+        self._owner = ShardOwner(owner_engine(settings, name), settings, os.getpid())
+        self._queues = CourseQueues(self.connection, settings, name)
+        self._wake_ups = WakeUps(self.connection)
+        self._turns = Turns(settings.round_size_max)
+        self._parent = os.getppid()
+        self._stopping = False
+        self._retry_pause_s = RETRY_PAUSE_MIN_S
+        self._heartbeat_due_at = 0.0
+        self._counts = {"successful_job_count": 0, "failed_job_count": 0}
+        self._working_time_s = 0.0
+
+    def _set_connection(self, connection: redis.Redis) -> redis.Redis:
+        """RQ would raise our time limit to minutes, for a blocking pop that we never do."""
+        return connection
+
+    def work(self) -> None:  # type: ignore[override] - RQ's options are for RQ's own loop
+        """Work until SIGTERM or SIGINT, then end the round in hand and leave.
+
+        Raises UnsafeRedisError at start when Redis could lose requests.
+        """
+        verify_durability_now(self.connection, self._settings)
+        signal.signal(signal.SIGTERM, self.request_stop)
+        signal.signal(signal.SIGINT, self.request_stop)
+        self.register_birth()
+        log.info("worker started", worker=self.name)
+        with self._owner:
+            while not self._stopping and os.getppid() == self._parent:
+                self._turn()
+        self._leave()
+
+    def request_stop(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a signal handler's form
+        """Stop after the round in hand."""
+        self._stopping = True
+
+    def _turn(self) -> None:
+        """One look at the queues. What is away now is tried again, in place, after a growing pause."""
+        try:
+            self._owner.refresh()
+            worked = self._round()
+            self._heartbeat_if_due()
+            self._retry_pause_s = RETRY_PAUSE_MIN_S
+            if not worked:
+                self._wait_for_work()
+        except SQLAlchemyError as error:
+            self._owner.give_up()
+            self._pause("PostgreSQL", error)
+        except RedisFailure as error:
+            self._wake_ups.close()
+            self._pause("Redis", error)
+
+    def _round(self) -> bool:
+        """Apply one round; False when nothing was ready or nothing could be locked."""
+        started = time.monotonic()
+        ready = self._queues.ready_courses(sorted(self._owner.owned))
+        entries = self._queues.peek(self._turns.next_round(ready)) if ready else []
+        if not entries:
+            return False
+        applied = apply_round(self._owner.connection, entries, self.name)
+        if not applied.finished:
+            return False
+        took_s = time.monotonic() - started
+        pace_us = int(took_s * 1_000_000 / len(applied.finished))
+        self._queues.finish(applied.finished, applied.problems, pace_us)
+        self._count([outcome.status for _, outcome in applied.finished], took_s)
+        return True
+
+    def _count(self, statuses: list[Status], took_s: float) -> None:
+        failed = statuses.count(Status.FAILED)
+        self._counts["failed_job_count"] += failed
+        self._counts["successful_job_count"] += len(statuses) - failed
+        self._working_time_s += took_s
+
+    def _wait_for_work(self) -> None:
+        self._wake_ups.listen_to(self._owner.owned)
+        self._wake_ups.wait(self._settings.poll_interval_ms / 1000)
+
+    def _pause(self, part: str, error: Exception) -> None:
+        log.warning("trying again", part=part, problem=str(error)[:500], pause_s=self._retry_pause_s)
+        time.sleep(self._retry_pause_s)
+        self._retry_pause_s = min(2 * self._retry_pause_s, self._settings.retry_pause_max_ms / 1000)
+
+    def _heartbeat_if_due(self) -> None:
+        """Show RQ that we live, what we work on and how much we have done."""
+        if time.monotonic() < self._heartbeat_due_at:
+            return
+        self._heartbeat_due_at = time.monotonic() + HEARTBEAT_INTERVAL_S
+        names = self._own_queue_names()
+        busy = any(self._counts.values())
+        with self.connection.pipeline() as pipeline:
+            if names != self.queue_names():
+                worker_registration.unregister(self, pipeline)
+                self.queues = [self._queue(name) for name in names]
+            worker_registration.register(self, pipeline)
+            self.set_state(WorkerStatus.BUSY if busy else WorkerStatus.IDLE, pipeline)
+            for field, count in self._counts.items():
+                pipeline.hincrby(self.key, field, count)
+            pipeline.hincrbyfloat(self.key, "total_working_time", self._working_time_s)
+            pipeline.hset(self.key, mapping=self._identity())
+            self.heartbeat(HEARTBEAT_TTL_S, pipeline)
+            pipeline.execute()
+        self._counts = dict.fromkeys(self._counts, 0)
+        self._working_time_s = 0.0
+
+    def _identity(self) -> dict[str, str]:
+        """What RQ must find again after a restart of Redis or an expired heartbeat."""
+        return {
+            "birth": utcformat(self.birth_date),
+            "pid": str(self.pid),
+            "hostname": str(self.hostname),
+            "queues": ",".join(self.queue_names()),
+        }
+
+    def _own_queue_names(self) -> list[str]:
+        """The queues of our shards that RQ shows, after those drained and forgotten are retired."""
+        shards = self._settings.queue_shards
+        mine = [
+            course_id
+            for course_id in self._queues.queued_courses()
+            if keys.shard_of(course_id, shards) in self._owner.owned
+        ]
+        self._queues.retire(mine)
+        return sorted(map(keys.queue_name, mine))
+
+    def _queue(self, name: str) -> Queue:
+        return self.queue_class(name, connection=self.connection, serializer=JSONSerializer)
+
+    def _leave(self) -> None:
+        try:
+            self._heartbeat_due_at = 0.0
+            self._heartbeat_if_due()
+            self.register_death()
+        except RedisFailure as error:
+            log.warning("left without telling Redis", problem=str(error)[:500])
+        log.info("worker stopped", worker=self.name)

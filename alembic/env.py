@@ -1,8 +1,8 @@
 """Runs the migrations on DATABASE_URL, one runner at a time."""
 
+from alembic import context
 from sqlalchemy import Connection, text
 
-from alembic import context
 from shared.database import command_engine
 from shared.models import Base
 from shared.settings import load_settings

@@ -12,15 +12,15 @@ from api.dependencies import (
     SUBMIT_HEADERS,
     CourseId,
     CurrentStudent,
-    IdempotencyKey,
-    PreferredWait,
+    Headers,
     ServicesOf,
+    SubmitHeaders,
 )
 from api.problems import Problem, not_found, problem_responses
 from api.schemas import EXAMPLE_ID, Course, RegistrationRequest
 from api.services import Services
 from api.tracking import Document, current_document, final_document, is_final, poll_interval_s, wait_for
-from shared.course_queue.accepting import Accepted, Asked
+from shared.course_queue.accepting import Asked, Repeated
 from shared.requests import waiting_document
 from shared.rules import Operation, Reason, Window
 from shared.security import Identity
@@ -54,7 +54,7 @@ SUBMIT_RESPONSES: dict[int | str, dict[str, Any]] = {
         "content": {
             "application/json": {
                 "example": {
-                    **RegistrationRequest.model_config["json_schema_extra"]["example"],  # type: ignore[index,call-overload,dict-item]
+                    **RegistrationRequest.model_config["json_schema_extra"]["example"],  # type: ignore[index,dict-item]
                     "request_id": EXAMPLE_ID,
                     "status": "QUEUED",
                     "result": None,
@@ -90,11 +90,10 @@ async def register(
     services: ServicesOf,
     student: CurrentStudent,
     course_id: CourseId,
-    key: IdempotencyKey,
-    wait_s: PreferredWait,
+    headers: Headers,
 ) -> JSONResponse:
     """Ask for a seat, or for a position on the reserve list when there is none. Safe to repeat."""
-    return await _submit(services, student, course_id, Operation.REGISTER, key, wait_s)
+    return await _submit(services, student, course_id, Operation.REGISTER, headers)
 
 
 @router.post(
@@ -109,28 +108,22 @@ async def drop(
     services: ServicesOf,
     student: CurrentStudent,
     course_id: CourseId,
-    key: IdempotencyKey,
-    wait_s: PreferredWait,
+    headers: Headers,
 ) -> JSONResponse:
     """Give a seat or a reserve position back; a freed seat goes to the head of the reserve list. Safe to repeat."""
-    return await _submit(services, student, course_id, Operation.DROP, key, wait_s)
+    return await _submit(services, student, course_id, Operation.DROP, headers)
 
 
-async def _submit(  # noqa: PLR0913 - what the two routes have in common
-    services: Services,
-    student: Identity,
-    course_id: str,
-    operation: Operation,
-    key: str | None,
-    wait_s: int | None,
+async def _submit(
+    services: Services, student: Identity, course_id: str, operation: Operation, headers: SubmitHeaders
 ) -> JSONResponse:
     course = await services.catalogue.find(course_id)
     if course is None:
         raise not_found("course")
     _require_window(course.window)
-    asked = Asked(str(uuid4()), student.student_id, course_id, course.title, operation, key)
-    document = await _accept(services, asked, wait_s)
-    return _response(document, wait_s)
+    asked = Asked(str(uuid4()), student.student_id, course_id, course.title, operation, headers.key)
+    document = await _accept(services, asked, headers.wait_s)
+    return _response(document, headers.wait_s)
 
 
 def _require_window(window: Window) -> None:
@@ -149,22 +142,14 @@ async def _accept(services: Services, asked: Asked, wait_s: int | None) -> Docum
     """Put the request in its queue and, if the client would wait, wait for its outcome."""
     with services.hub.waiting(asked.request_id) as waiter:
         accepted = await services.acceptor.accept(asked)
-        if not isinstance(accepted, Accepted):
+        if isinstance(accepted, Repeated):
             return await _repeated(services, accepted.request_id, asked.student_id, wait_s)
         outcome = await wait_for(waiter, wait_s) if wait_s else None
     if outcome is not None:
         return outcome
     if wait_s:
         return await current_document(services, asked.request_id, asked.student_id)
-    return waiting_document(
-        accepted.request_id,
-        asked.course_id,
-        asked.operation,
-        accepted.sequence,
-        accepted.accepted_at,
-        accepted.ahead,
-        accepted.pace_us,
-    )
+    return waiting_document(asked.course_id, asked.operation, accepted)
 
 
 async def _repeated(services: Services, request_id: str, student_id: str, wait_s: int | None) -> Document:

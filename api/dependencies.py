@@ -1,6 +1,7 @@
 """What routes ask for: the services, the student behind the token, and the headers this API understands."""
 
 import re
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Path, Request
@@ -76,8 +77,15 @@ def _seconds(text: str, maximum: int) -> int:
     return int(text)
 
 
-IdempotencyKey = Annotated[str | None, Depends(idempotency_key)]
-PreferredWait = Annotated[int | None, Depends(preferred_wait_s)]
+@dataclass(frozen=True, slots=True)
+class SubmitHeaders:
+    """What the headers of a submission say."""
+
+    key: Annotated[str | None, Depends(idempotency_key)]
+    wait_s: Annotated[int | None, Depends(preferred_wait_s)]
+
+
+Headers = Annotated[SubmitHeaders, Depends()]
 
 SUBMIT_HEADERS = {
     "parameters": [

@@ -66,7 +66,7 @@ class FailureLimits:
             "async+" + settings.redis_url,
             implementation="redispy",
             key_prefix="cr:login",
-            connection_pool=client.connection_pool,
+            connection_pool=client.connection_pool,  # type: ignore[arg-type]  # its hints forget this option
         )
         self._limiter = FixedWindowRateLimiter(storage)
         self._limiter_alone = FixedWindowRateLimiter(MemoryStorage())

@@ -20,6 +20,20 @@ Every call is safe to repeat, best with an `Idempotency-Key`. `Retry-After` says
 """
 
 
+class Application(FastAPI):
+    """FastAPI, with our problem schema in place of its own error schemas."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document, made once."""
+        if self.openapi_schema is None:
+            schemas = super().openapi()["components"]["schemas"]
+            schemas["Problem"] = problems.PROBLEM_SCHEMA
+            schemas.pop("HTTPValidationError", None)
+            schemas.pop("ValidationError", None)
+        assert self.openapi_schema is not None
+        return self.openapi_schema
+
+
 def create_app(settings: Settings) -> FastAPI:
     """The application with these settings; it connects when it starts."""
     configure_logging(settings.log_level)
@@ -30,24 +44,15 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.services = services
             yield
 
-    app = FastAPI(title="Course registration", version="0.1.0", description=DESCRIPTION, lifespan=lifespan)
+    app = Application(
+        title="Course registration", version="0.1.0", description=DESCRIPTION, lifespan=lifespan
+    )
     problems.install(app)
     for module in (auth, semesters, courses, requests, operations):
         app.include_router(module.router)
     app.add_middleware(BodyLimit, max_bytes=settings.request_body_max_bytes)
     app.add_middleware(CorrelationIdMiddleware)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign] - FastAPI's documented way
     return app
-
-
-def _openapi(app: FastAPI) -> dict[str, Any]:
-    """FastAPI's document, with our problem schema in place of its own error schemas."""
-    document = FastAPI.openapi(app)
-    schemas = document["components"]["schemas"]
-    schemas["Problem"] = problems.PROBLEM_SCHEMA
-    schemas.pop("HTTPValidationError", None)
-    schemas.pop("ValidationError", None)
-    return document
 
 
 app = create_app(load_settings())

@@ -1,6 +1,7 @@
 """Errors as clients see them: `application/problem+json` (RFC 9457) with a stable `code`."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
@@ -80,29 +81,42 @@ def invalid(location: str, message: str) -> RequestValidationError:
     return RequestValidationError([{"loc": (location,), "msg": message, "type": "value_error"}])
 
 
-def translate(error: RegistrationSystemError) -> Problem:
-    """The problem a client sees for one of our own errors."""
-    match error:
-        case InvalidTokenError():
-            return Problem(HTTPStatus.UNAUTHORIZED, "invalid_token", str(error), CHALLENGE)
-        case PasswordTooLongError():
-            return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "password_too_long", str(error))
-        case KeyConflictError():
-            return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency_key_reused", str(error))
-        case StudentLimitError():
-            return Problem(HTTPStatus.TOO_MANY_REQUESTS, "too_many_waiting", str(error), SOON)
-        case QueueFullError():
-            headers = {"Retry-After": str(error.retry_after_s)}
-            return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "queue_full", str(error), headers)
-        case QueueUnavailableError():
-            detail = "Requests cannot be taken now; repeat with the same Idempotency-Key."
-            return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "queue_unavailable", detail, SOON)
-        case DatabaseUnavailableError():
-            detail = "This cannot be looked up now."
-            return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "database_unavailable", detail, SOON)
-        case _:
-            detail = "Something went wrong here."
-            return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", detail)
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """How one of our own errors reaches the client; without `detail` the error speaks for itself."""
+
+    status: HTTPStatus
+    code: str
+    detail: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+TRANSLATIONS: dict[type[RegistrationSystemError], Translation] = {
+    InvalidTokenError: Translation(HTTPStatus.UNAUTHORIZED, "invalid_token", headers=CHALLENGE),
+    PasswordTooLongError: Translation(HTTPStatus.UNPROCESSABLE_ENTITY, "password_too_long"),
+    KeyConflictError: Translation(HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
+    StudentLimitError: Translation(HTTPStatus.TOO_MANY_REQUESTS, "too_many_waiting", headers=SOON),
+    QueueFullError: Translation(HTTPStatus.SERVICE_UNAVAILABLE, "queue_full", headers=SOON),
+    QueueUnavailableError: Translation(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "queue_unavailable",
+        "Requests cannot be taken now; repeat with the same Idempotency-Key.",
+        SOON,
+    ),
+    DatabaseUnavailableError: Translation(
+        HTTPStatus.SERVICE_UNAVAILABLE, "database_unavailable", "This cannot be looked up now.", SOON
+    ),
+}
+BUG = Translation(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "Something went wrong here.")
+
+
+def translate(error: Exception) -> Problem:
+    """The problem a client sees for an error of ours; anything unforeseen tells nothing but that."""
+    known = TRANSLATIONS.get(type(error), BUG)  # type: ignore[arg-type]
+    problem = Problem(known.status, known.code, known.detail or str(error), known.headers)
+    if isinstance(error, QueueFullError):
+        problem.headers["Retry-After"] = str(error.retry_after_s)
+    return problem
 
 
 def install(app: FastAPI) -> None:
@@ -164,7 +178,7 @@ def respond_to_http_error(error: HTTPException) -> JSONResponse:
 
 def _on_bug(request: Request, error: Exception) -> JSONResponse:
     log.error("unexpected error", method=request.method, path=request.url.path, exc_info=error)
-    return respond(translate(RegistrationSystemError()))
+    return respond(translate(error))
 
 
 PROBLEM_TEXTS = {

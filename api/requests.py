@@ -9,7 +9,6 @@ from fastapi.responses import JSONResponse
 from api.dependencies import CurrentStudent, RequestId, ServicesOf
 from api.problems import problem_responses
 from api.schemas import Id, RegistrationRequest, RequestPage
-from api.services import Services
 from api.tracking import (
     Document,
     current_document,
@@ -61,7 +60,7 @@ async def list_requests(
     after: Annotated[Id | None, Query(description="The `next` of the page before.")] = None,
 ) -> RequestPage:
     """The student's own requests, waiting ones included, newest first."""
-    before = await _place_of(services, after, student.student_id) if after else None
+    before = _place(await current_document(services, after, student.student_id)) if after else None
     waiting = await waiting_of(services.redis, student.student_id)
     finished = await services.read(students.finished_requests, student.student_id, limit + 1, before)
     documents = {entry.document["request_id"]: entry.document for entry in waiting}
@@ -75,8 +74,3 @@ async def list_requests(
 
 def _place(document: Document) -> tuple[str, str]:
     return document["accepted_at"] or "", document["request_id"]
-
-
-async def _place_of(services: Services, request_id: str, student_id: str) -> tuple[str, str]:
-    """Where in the list a request stands. Raises Problem 404 when it is not the student's."""
-    return _place(await current_document(services, request_id, student_id))

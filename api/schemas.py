@@ -36,7 +36,7 @@ class Token(BaseModel):
     """A bearer token; `expires_in` is in seconds."""
 
     access_token: str
-    token_type: Literal["bearer"] = "bearer"
+    token_type: Literal["bearer"] = "bearer"  # noqa: S105 - the name of a scheme
     expires_in: int
 
 

@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
 from typing import Any
+
+from sqlalchemy import RowMapping
 
 from api.hub import Waiter
 from api.problems import not_found
@@ -15,6 +16,8 @@ from shared.rules import Status
 from shared.store import students
 
 Document = dict[str, Any]
+
+WHAT = "request"
 
 # A missed hint costs a waiting client this much at the most.
 LOOK_AGAIN_S = 5.0
@@ -32,7 +35,7 @@ async def current_document(services: Services, request_id: str, student_id: str)
     """
     found, queue_error = await _look_up(services, request_id)
     if found is not None and found.student_id != student_id:
-        raise not_found("request")
+        raise not_found(WHAT)
     if found is not None and found.final:
         return found.document
     try:
@@ -41,13 +44,15 @@ async def current_document(services: Services, request_id: str, student_id: str)
         if found is None:
             raise
         return found.document
-    if row is not None and row["student_id"] == student_id:
+    if row is not None:
+        if row["student_id"] != student_id:
+            raise not_found(WHAT)
         return ledger_document(row)
     if found is not None:
         return found.document
     if queue_error is not None:
         raise queue_error
-    raise not_found("request")
+    raise not_found(WHAT)
 
 
 async def _look_up(services: Services, request_id: str) -> tuple[Found | None, QueueUnavailableError | None]:
@@ -57,7 +62,7 @@ async def _look_up(services: Services, request_id: str) -> tuple[Found | None, Q
         return None, error
 
 
-def ledger_document(row: Mapping[str, Any]) -> Document:
+def ledger_document(row: RowMapping) -> Document:
     """The document of a finished request, the same to the letter as the one its outcome was published with."""
     return {
         "request_id": row["request_id"],

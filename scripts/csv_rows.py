@@ -12,6 +12,7 @@ from shared.errors import ImportFileError
 PROBLEMS_SHOWN_MAX = 50
 TEXT_LENGTH_MAX = 1_000
 INT4_MAX = 2**31 - 1
+NUMBER_LENGTH_MAX = 30
 WHOLE_NUMBER = re.compile(r"-?[0-9]+")
 
 
@@ -77,14 +78,14 @@ class RowReader:
         if value.startswith("-"):
             self._note(f"{column} is negative: {value}")
             return None
-        if len(value) > TEXT_LENGTH_MAX or int(value) > INT4_MAX:
+        if len(value) > NUMBER_LENGTH_MAX or int(value) > INT4_MAX:
             self._note(f"{column} is larger than {INT4_MAX}: {value[:30]}")
             return None
         return int(value)
 
     def required_number(self, column: str) -> int | None:
         """The field as a whole number; it must not be empty. None when it is bad."""
-        if not self.text(column):
+        if not self.row.values.get(column, "").strip():
             self._note(f"{column} is empty")
         return self.number(column)
 
@@ -106,7 +107,9 @@ class FirstLines:
             problems.add(line, f"{self.column} {value!r} is already on line {first}")
 
 
-def read_rows(path: Path, required: Sequence[str], optional: Sequence[str], problems: Problems) -> list[CsvRow]:
+def read_rows(
+    path: Path, required: Sequence[str], optional: Sequence[str], problems: Problems
+) -> list[CsvRow]:
     """The rows of a CSV file whose first line names its columns, in any order.
 
     Bad rows are noted in `problems` and left out. Raises ImportFileError when the file cannot be read as such a table.

@@ -94,6 +94,17 @@ def writing(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
+@contextmanager
+def snapshot(engine: Engine) -> Iterator[Connection]:
+    """A read-only connection that sees one moment of the whole database, however long it reads (REPEATABLE READ).
+
+    Raises DatabaseUnavailableError when PostgreSQL does not answer.
+    """
+    repeatable = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    with reading(repeatable) as connection, transaction(connection):
+        yield connection
+
+
 def is_request_fault(error: SQLAlchemyError) -> bool:
     """Whether the data of a request caused the error, so that trying again cannot help."""
     if not isinstance(error, DBAPIError) or isinstance(error, OperationalError | InterfaceError):

@@ -35,6 +35,17 @@ class Poisoned:
     problem: str
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an accepted request stands: behind `ahead` others of its course, each taking `pace_us` microseconds."""
+
+    request_id: str
+    sequence: int
+    accepted_at: datetime
+    ahead: int
+    pace_us: int
+
+
 QueueEntry = Submission | Poisoned
 
 
@@ -92,27 +103,19 @@ def outcome_document(outcome: Outcome) -> str:
     )
 
 
-def waiting_document(
-    request_id: str,
-    course_id: str,
-    operation: str,
-    sequence: int,
-    accepted_at: datetime,
-    ahead: int,
-    pace_us: int,
-) -> dict[str, Any]:
-    """The same document for a request still waiting behind `ahead` others, each taking `pace_us` microseconds."""
+def waiting_document(course_id: str, operation: str, place: Place) -> dict[str, Any]:
+    """The same document for a request that still waits."""
     return {
-        "request_id": request_id,
+        "request_id": place.request_id,
         "course_id": course_id,
         "operation": operation,
         "status": Status.QUEUED,
         "result": None,
         "reason": None,
         "reserve_position": None,
-        "sequence": sequence,
-        "ahead": ahead,
-        "estimated_wait_ms": (ahead + 1) * pace_us // 1000,
-        "accepted_at": rfc3339(accepted_at),
+        "sequence": place.sequence,
+        "ahead": place.ahead,
+        "estimated_wait_ms": (place.ahead + 1) * place.pace_us // 1000,
+        "accepted_at": rfc3339(place.accepted_at),
         "applied_at": None,
     }

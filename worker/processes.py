@@ -37,7 +37,7 @@ class WorkerProcesses:
         self._stopping = True
 
     def _start(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, "-m", "worker"], start_new_session=True)  # noqa: S603 - ourselves
+        return subprocess.Popen([sys.executable, "-m", "worker"], start_new_session=True)
 
     def _replace_dead(self) -> None:
         for index, process in enumerate(self._processes):

@@ -14,7 +14,7 @@ import redis
 import structlog
 from rq import Queue, Worker, worker_registration
 from rq.serializers import JSONSerializer
-from rq.utils import utcformat
+from rq.utils import now, utcformat
 from rq.worker import WorkerStatus
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -59,7 +59,7 @@ class RegistrationWorker(Worker):
         """RQ would raise our time limit to minutes, for a blocking pop that we never do."""
         return connection
 
-    def work(self) -> None:  # type: ignore[override] - RQ's options are for RQ's own loop
+    def work(self, *arguments: object, **options: object) -> bool:  # noqa: ARG002 - RQ's own loop takes them
         """Work until SIGTERM or SIGINT, then end the round in hand and leave.
 
         Raises UnsafeRedisError at start when Redis could lose requests.
@@ -67,12 +67,13 @@ class RegistrationWorker(Worker):
         verify_durability_now(self.connection, self._settings)
         signal.signal(signal.SIGTERM, self.request_stop)
         signal.signal(signal.SIGINT, self.request_stop)
-        self.register_birth()
+        self.register_birth()  # type: ignore[no-untyped-call]
         log.info("worker started", worker=self.name)
         with self._owner:
             while not self._stopping and os.getppid() == self._parent:
                 self._turn()
         self._leave()
+        return True
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a signal handler's form
         """Stop after the round in hand."""
@@ -147,10 +148,12 @@ class RegistrationWorker(Worker):
         self._counts = dict.fromkeys(self._counts, 0)
         self._working_time_s = 0.0
 
-    def _identity(self) -> dict[str, str]:
+    def _identity(
+        self,
+    ) -> dict[bytes | bytearray | memoryview | str | float, bytes | bytearray | memoryview | str | float]:
         """What RQ must find again after a restart of Redis or an expired heartbeat."""
         return {
-            "birth": utcformat(self.birth_date),
+            "birth": utcformat(self.birth_date or now()),
             "pid": str(self.pid),
             "hostname": str(self.hostname),
             "queues": ",".join(self.queue_names()),
@@ -174,7 +177,7 @@ class RegistrationWorker(Worker):
         try:
             self._heartbeat_due_at = 0.0
             self._heartbeat_if_due()
-            self.register_death()
+            self.register_death()  # type: ignore[no-untyped-call]
         except RedisFailure as error:
             log.warning("left without telling Redis", problem=str(error)[:500])
         log.info("worker stopped", worker=self.name)

@@ -11,7 +11,7 @@ import redis.asyncio
 from shared.course_queue import keys, scripts
 from shared.course_queue.connection import RedisFailure, ScriptMissing
 from shared.errors import KeyConflictError, QueueFullError, QueueUnavailableError, StudentLimitError
-from shared.requests import moment
+from shared.requests import Place, moment
 from shared.rules import Operation
 from shared.settings import Settings
 
@@ -32,17 +32,6 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
-    """A new request, durably in its queue behind `ahead` others that take `pace_us` microseconds each."""
-
-    request_id: str
-    sequence: int
-    accepted_at: datetime
-    ahead: int
-    pace_us: int
-
-
-@dataclass(frozen=True, slots=True)
 class Repeated:
     """The request was accepted before, under this id."""
 
@@ -59,7 +48,7 @@ class Acceptor:
         self._waiting: list[tuple[tuple[Any, ...], asyncio.Future[list[Any]]]] = []
         self._arrived = asyncio.Event()
 
-    async def accept(self, asked: Asked) -> Accepted | Repeated:
+    async def accept(self, asked: Asked) -> Place | Repeated:
         """Give the request its place in its course's order, durably.
 
         Raises KeyConflictError, StudentLimitError, QueueFullError, or QueueUnavailableError: then it may or may not
@@ -157,11 +146,11 @@ def _fail(future: asyncio.Future[list[Any]], error: Exception) -> None:
         future.set_exception(error)
 
 
-def _answer(reply: list[Any]) -> Accepted | Repeated:
+def _answer(reply: list[Any]) -> Place | Repeated:
     match reply[0]:
         case b"accepted":
             _, request_id, sequence, accepted_at, ahead, pace_us = reply
-            return Accepted(request_id.decode(), sequence, moment(int(accepted_at)), ahead, pace_us)
+            return Place(request_id.decode(), sequence, moment(int(accepted_at)), ahead, pace_us)
         case b"repeated":
             return Repeated(reply[1].decode())
         case b"key_conflict":

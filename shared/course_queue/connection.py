@@ -39,7 +39,7 @@ def sync_client(settings: Settings) -> redis.Redis:
     )
 
 
-def require_durable(found: Mapping[str, Any]) -> None:
+def require_durable(found: Mapping[Any, Any]) -> None:
     """Check the answer to CONFIG GET. Raises UnsafeRedisError naming each setting that is wrong."""
     wrong = [
         f"{name} is {found.get(name, 'unknown')!s}, must be {value}"

@@ -9,7 +9,7 @@ import redis.asyncio
 from shared.course_queue import keys, scripts
 from shared.course_queue.connection import RedisFailure, ScriptMissing
 from shared.errors import QueueUnavailableError
-from shared.requests import moment, waiting_document
+from shared.requests import Place, moment, waiting_document
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +35,9 @@ async def look_up(client: redis.asyncio.Redis, request_id: str) -> Found | None:
 
 async def _run_look_up(client: redis.asyncio.Redis, request_id: str) -> list[Any]:
     try:
-        reply: list[Any] = await client.evalsha(scripts.LOOK_UP.digest, 1, keys.job(request_id))  # type: ignore[misc]
+        reply: list[Any] = await client.evalsha(scripts.LOOK_UP.digest, 1, keys.job(request_id))
     except ScriptMissing:
-        reply = await client.eval(scripts.LOOK_UP.source, 1, keys.job(request_id))  # type: ignore[misc]
+        reply = await client.eval(scripts.LOOK_UP.source, 1, keys.job(request_id))
     return reply
 
 
@@ -47,24 +47,27 @@ def _found(data: bytes | None, outcome: bytes | None, applied: int, pace_us: int
         student_id = str(payload["student_id"])
         if outcome is not None:
             return Found(student_id, json.loads(outcome), final=True)
-        document = waiting_document(
+        place = Place(
             payload["request_id"],
-            payload["course_id"],
-            payload["operation"],
             payload["sequence"],
             moment(payload["accepted_at_us"]),
             max(0, payload["sequence"] - applied - 1),
             pace_us,
         )
+        document = waiting_document(payload["course_id"], payload["operation"], place)
     except (ValueError, LookupError, TypeError):
         return None
     return Found(student_id, document, final=False)
 
 
+def _text(raw: bytes | str) -> str:
+    return raw.decode() if isinstance(raw, bytes) else raw
+
+
 async def waiting_of(client: redis.asyncio.Redis, student_id: str) -> list[Found]:
     """All that a student has waiting, or has just had decided. Raises QueueUnavailableError."""
     try:
-        request_ids = [raw.decode() for raw in await client.hkeys(keys.student(student_id))]  # type: ignore[misc]
+        request_ids = [_text(raw) for raw in await client.hkeys(keys.student(student_id))]
     except RedisFailure as error:
         raise QueueUnavailableError(str(error)) from error
     found = [await look_up(client, request_id) for request_id in request_ids]

@@ -88,7 +88,8 @@ class CourseQueues:
     def queued_courses(self) -> list[str]:
         """Every course whose queue RQ shows."""
         prefix = keys.queue("")
-        names = (raw.decode(errors="replace") for raw in self._client.smembers(keys.QUEUES))
+        raw_names: set[Any] = self._client.smembers(keys.QUEUES)
+        names = [raw.decode(errors="replace") for raw in raw_names]
         return [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
 
     def retire(self, course_ids: Sequence[str]) -> int:

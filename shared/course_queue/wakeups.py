@@ -11,7 +11,7 @@ class WakeUps:
     """Listens for the shards that one worker owns. Every method may raise redis.RedisError."""
 
     def __init__(self, client: redis.Redis) -> None:
-        self._pubsub = client.pubsub(ignore_subscribe_messages=True)
+        self._pubsub = redis.client.PubSub(client.connection_pool, ignore_subscribe_messages=True)
         self._shards: frozenset[int] = frozenset()
 
     def listen_to(self, shards: Collection[int]) -> None:
@@ -21,7 +21,9 @@ class WakeUps:
         if added:
             self._pubsub.subscribe(*map(keys.wake_channel, sorted(added)))
         if gone:
-            self._pubsub.unsubscribe(*map(keys.wake_channel, sorted(gone)))
+            self._pubsub.unsubscribe(  # type: ignore[no-untyped-call]
+                *map(keys.wake_channel, sorted(gone))
+            )
         self._shards = wanted
 
     def wait(self, timeout_s: float) -> bool:

@@ -12,12 +12,21 @@ UPSERT_SEMESTER = text("""
     VALUES (gen_random_uuid(), :name, :opens_at, :closes_at)
     ON CONFLICT (name) DO UPDATE
        SET registration_start = excluded.registration_start, registration_end = excluded.registration_end,
-           updated_at = now()
+           updated_at = clock_timestamp()
      WHERE (semesters.registration_start, semesters.registration_end)
            IS DISTINCT FROM (excluded.registration_start, excluded.registration_end)
 """)
 
 SEMESTER_ID = text("SELECT id::text FROM semesters WHERE name = :name")
+
+LOCK_COURSES_OF = text("""
+    SELECT c.id FROM courses c JOIN semesters s ON s.id = c.semester_id
+     WHERE s.name = :name
+     ORDER BY c.id
+       FOR UPDATE OF c
+""")
+
+EXTERNAL_IDS = text("SELECT external_id FROM courses WHERE semester_id = :semester_id")
 
 LOCK_EXISTING = text("""
     SELECT external_id, max_capacity, reserve_limit, applied_count
@@ -60,10 +69,25 @@ STORED_HASHES = text("""
 STUDENTS = text("SELECT id::text, student_number FROM students ORDER BY student_number LIMIT :limit")
 
 
+def semester_id(connection: Connection, name: str) -> str | None:
+    """The id of the semester of that name, or None."""
+    return connection.execute(SEMESTER_ID, {"name": name}).scalar_one_or_none()
+
+
+def external_ids(connection: Connection, semester_id: str) -> set[str]:
+    """The external ids of a semester's courses."""
+    return set(connection.scalars(EXTERNAL_IDS, {"semester_id": semester_id}))
+
+
 def upsert_semester(connection: Connection, name: str, opens_at: datetime, closes_at: datetime) -> str:
-    """Create the semester of that name or set its window; returns its id."""
+    """Create the semester of that name or set its window; returns its id.
+
+    Locks the semester's courses first: what is applied by the old window comes before the time at which the new one was
+    set, so that the audit can tell which window a request was judged by.
+    """
+    connection.execute(LOCK_COURSES_OF, {"name": name})
     connection.execute(UPSERT_SEMESTER, {"name": name, "opens_at": opens_at, "closes_at": closes_at})
-    return connection.execute(SEMESTER_ID, {"name": name}).scalar_one()
+    return str(connection.execute(SEMESTER_ID, {"name": name}).scalar_one())
 
 
 def courses_with_history(

@@ -1,6 +1,7 @@
 """Reading the ledger and the rosters side by side, for the audit."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
@@ -28,16 +29,16 @@ ROSTER = text("""
 """)
 
 
-def courses(connection: Connection, course_id: str | None) -> list[Row]:
+def courses(connection: Connection, course_id: str | None) -> list[Row[Any]]:
     """All courses with counts and windows, or the one asked for."""
     return list(connection.execute(COURSES, {"course_id": course_id}))
 
 
-def entries(connection: Connection, course_id: str) -> Iterator[Row]:
+def entries(connection: Connection, course_id: str) -> Iterator[Row[Any]]:
     """A course's ledger in the order in which it was written."""
     return iter(connection.execute(LEDGER, {"course_id": course_id}))
 
 
-def roster(connection: Connection, course_id: str) -> list[Row]:
+def roster(connection: Connection, course_id: str) -> list[Row[Any]]:
     """A course's registrations, reserve list in order."""
     return list(connection.execute(ROSTER, {"course_id": course_id}))

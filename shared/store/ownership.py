@@ -43,7 +43,7 @@ def announce_worker(connection: Connection) -> None:
 
 def worker_count(connection: Connection) -> int:
     """How many workers live now, this one included."""
-    return connection.execute(WORKER_COUNT, {"namespace": PRESENCE_NAMESPACE}).scalar_one()
+    return int(connection.execute(WORKER_COUNT, {"namespace": PRESENCE_NAMESPACE}).scalar_one())
 
 
 def lock_shards(connection: Connection, shards: Sequence[int], limit: int) -> list[int]:

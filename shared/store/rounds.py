@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, RowMapping, text
 
 from shared.requests import Outcome, rfc3339
 from shared.rules import Operation, Reason, Result, Roster, Status, StudentId, Window
@@ -151,19 +151,18 @@ def existing_courses(connection: Connection, course_ids: Sequence[str]) -> set[s
 def recorded_outcomes(connection: Connection, request_ids: Sequence[str]) -> dict[str, Outcome]:
     """Those of the requests that the ledger already has. The caller holds the locks of their courses."""
     rows = connection.execute(RECORDED_OUTCOMES, {"request_ids": list(request_ids)})
-    return {row.request_id: _outcome(row._tuple()) for row in rows}
+    return {row["request_id"]: _outcome(row) for row in rows.mappings()}
 
 
-def _outcome(row: tuple[object, ...]) -> Outcome:
-    outcome = Outcome(*row)  # type: ignore[arg-type]
+def _outcome(row: RowMapping) -> Outcome:
     return Outcome(
-        *row[:3],  # type: ignore[arg-type]
-        Operation(outcome.operation) if outcome.operation else None,
-        *row[4:9],  # type: ignore[arg-type]
-        Status(outcome.status),
-        Result(outcome.result) if outcome.result else None,
-        Reason(outcome.reason) if outcome.reason else None,
-        *row[12:],  # type: ignore[arg-type]
+        **{
+            **row,
+            "operation": Operation(row["operation"]) if row["operation"] else None,
+            "status": Status(row["status"]),
+            "result": Result(row["result"]) if row["result"] else None,
+            "reason": Reason(row["reason"]) if row["reason"] else None,
+        }
     )
 
 

@@ -1,7 +1,6 @@
 """What a student may see of themselves: credentials for the login, registrations, finished requests."""
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from sqlalchemy import Connection, RowMapping, text
 
@@ -69,9 +68,9 @@ def finished_request(connection: Connection, request_id: str) -> RowMapping | No
 
 
 def finished_requests(
-    connection: Connection, student_id: str, limit: int, before: tuple[datetime, str] | None
+    connection: Connection, student_id: str, limit: int, before: tuple[str, str] | None
 ) -> list[RowMapping]:
-    """A student's ledger rows, newest first, older than the (accepted_at, request id) `before`."""
+    """A student's ledger rows, newest first, older than `before`, an (RFC 3339 accepted_at, request id)."""
     before_at, before_id = before or (None, None)
     rows = connection.execute(
         REQUESTS_PAGE,

@@ -1,0 +1,182 @@
+"""Load students from a CSV file, hashing their passwords on every core: all of it or nothing."""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from sqlalchemy import Engine
+
+from scripts.csv_rows import CsvRow, FirstLines, Problems, RowReader, read_rows
+from scripts.terminal import console, problems_told, progress_bar
+from shared.database import command_engine, reading, writing
+from shared.errors import ImportFileError
+from shared.security import PASSWORD_BYTES_MAX, hash_password
+from shared.settings import load_settings
+from shared.store import imports
+
+STUDENT_NUMBER_LENGTH_MAX = 64
+BCRYPT_HASH = re.compile(r"\$2[aby]\$(0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{53}")
+HASHES_PER_TASK = 8
+TASKS_WAITING_PER_PROCESS = 4
+CHUNK_SIZE = 1_000
+# Measured on one core of a small virtual machine.
+SECONDS_AT_COST_10 = 0.06
+
+Credential = tuple[str, str]
+"""A student number with a password, or with its hash."""
+
+
+def import_students(
+    file: Annotated[Path, typer.Argument(help="CSV file in UTF-8.", exists=True, dir_okay=False)],
+    processes: Annotated[int, typer.Option(min=1, help="Processes that hash; by default one per core.")] = 0,
+    cost: Annotated[
+        int, typer.Option(min=4, max=16, help="bcrypt cost; by default the BCRYPT_COST of the logins.")
+    ] = 0,
+    keep_existing: Annotated[
+        bool, typer.Option("--keep-existing", help="Leave students that exist as they are, unhashed.")
+    ] = False,
+) -> None:
+    """Load students from a CSV file: all of it or nothing. Safe to repeat; use --keep-existing to repeat quickly.
+
+    Columns: student_number, and either password or password_hash (bcrypt: $2a$, $2b$ or $2y$).
+
+    A password takes a core about 60 ms at cost 10 and 235 ms at cost 12, so 100,000 take 100 minutes of one core at cost
+    10 and six and a half hours at cost 12; that divides by the cores. Best give password_hash, made where the passwords
+    are. Or give every student a long random initial password (16 random letters and digits: no cost makes them easier to
+    guess) and use --cost 10, even --cost 4: the first login hashes again at the configured cost.
+    """
+    with problems_told():
+        settings = load_settings()
+        credentials, ready = read_students(file)
+        engine = command_engine(settings, "import-students")
+        kept = 0
+        if keep_existing:
+            credentials, kept = _without_existing(engine, credentials)
+        if not ready and credentials:
+            workers = min(processes or os.cpu_count() or 1, len(credentials))
+            credentials = hash_all(credentials, cost or settings.bcrypt_cost, workers)
+        write_students(engine, credentials)
+        told = f", {kept} existed and were left as they are" if keep_existing else ""
+        console.print(f"{len(credentials)} students written{told}", markup=False)
+
+
+def read_students(file: Path) -> tuple[list[Credential], bool]:
+    """The file's students, and whether their passwords are hashed already. Raises ImportFileError naming every bad row."""
+    problems = Problems()
+    rows = read_rows(file, ["student_number"], ["password", "password_hash"], problems)
+    columns = rows[0].values.keys()
+    if ("password" in columns) == ("password_hash" in columns):
+        raise ImportFileError(
+            ["line 1: there must be one column password or password_hash, not both or neither"]
+        )
+    ready = "password_hash" in columns
+    seen = FirstLines("student_number")
+    credentials = [_credential(row, ready, seen, problems) for row in rows]
+    problems.require_none()
+    return credentials, ready
+
+
+def _credential(row: CsvRow, ready: bool, seen: FirstLines, problems: Problems) -> Credential:  # noqa: FBT001
+    read = RowReader(row, problems)
+    student_number = read.required_text("student_number", STUDENT_NUMBER_LENGTH_MAX)
+    seen.check(student_number, row.line, problems)
+    if not ready:
+        password = row.values["password"]
+        reason = _password_problem(password)
+        if reason:
+            problems.add(row.line, reason)
+        return student_number, password
+    password_hash = read.required_text("password_hash")
+    if password_hash and not BCRYPT_HASH.fullmatch(password_hash):
+        problems.add(row.line, "password_hash is not a bcrypt hash ($2a$, $2b$ or $2y$, cost, 53 characters)")
+    return student_number, password_hash
+
+
+def _password_problem(password: str) -> str | None:
+    if not password:
+        return "password is empty"
+    size = len(password.encode())
+    if size > PASSWORD_BYTES_MAX:
+        return f"password has {size} bytes; bcrypt takes at most {PASSWORD_BYTES_MAX}"
+    return None
+
+
+def _without_existing(engine: Engine, credentials: Sequence[Credential]) -> tuple[list[Credential], int]:
+    with reading(engine) as connection:
+        existing = imports.stored_hashes(connection, [number for number, _ in credentials])
+    missing = [credential for credential in credentials if credential[0] not in existing]
+    return missing, len(credentials) - len(missing)
+
+
+def hash_all(credentials: Sequence[Credential], cost: int, processes: int) -> list[Credential]:
+    """The same students with hashes in place of passwords, in any order."""
+    seconds = len(credentials) * SECONDS_AT_COST_10 * 2 ** (cost - 10) / processes
+    console.print(
+        f"hashing {len(credentials)} passwords at cost {cost} in {processes} processes: about {_duration(seconds)}"
+    )
+    hashed: list[Credential] = []
+    # A fresh interpreter per process: a fork would copy the progress bar's thread and its locks.
+    with (
+        ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool,
+        progress_bar() as progress,
+    ):
+        task = progress.add_task("passwords", total=len(credentials))
+        for part in _in_parallel(pool, credentials, cost, processes * TASKS_WAITING_PER_PROCESS):
+            hashed += part
+            progress.advance(task, len(part))
+    return hashed
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:  # noqa: PLR2004 - two minutes
+        return f"{seconds:.0f} seconds"
+    minutes = seconds / 60
+    return f"{minutes:.0f} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"  # noqa: PLR2004 - two hours
+
+
+def _in_parallel(
+    pool: ProcessPoolExecutor, credentials: Sequence[Credential], cost: int, tasks_max: int
+) -> Iterator[list[Credential]]:
+    """Hashed parts as they are done; no more than `tasks_max` wait, so that an interrupt takes effect soon."""
+    parts = iter(
+        credentials[start : start + HASHES_PER_TASK] for start in range(0, len(credentials), HASHES_PER_TASK)
+    )
+    running: set[Future[list[Credential]]] = set()
+    while True:
+        free = tasks_max - len(running)
+        running |= {pool.submit(hash_part, part, cost) for part in islice(parts, free)}
+        if not running:
+            return
+        done, running = wait(running, return_when=FIRST_COMPLETED)
+        for future in done:
+            yield future.result()
+
+
+def hash_part(part: Sequence[Credential], cost: int) -> list[Credential]:
+    """Hash a few passwords; runs in a process of the pool."""
+    return [(student_number, hash_password(password, cost)) for student_number, password in part]
+
+
+def write_students(engine: Engine, credentials: Sequence[Credential]) -> None:
+    """Insert students with their hashes, or replace the hashes, in one transaction."""
+    # In one order, so that two imports at a time wait for each other instead of deadlocking.
+    ordered = sorted(credentials)
+    with writing(engine) as connection, progress_bar() as progress:
+        task = progress.add_task("students", total=len(ordered))
+        for start in range(0, len(ordered), CHUNK_SIZE):
+            chunk = ordered[start : start + CHUNK_SIZE]
+            rows = [
+                {"student_number": number, "password_hash": password_hash} for number, password_hash in chunk
+            ]
+            imports.upsert_students(connection, rows)
+            progress.advance(task, len(chunk))
+
+
+if __name__ == "__main__":
+    typer.run(import_students)

@@ -1,0 +1,57 @@
+"""How the commands speak to a person: progress on standard output, problems on standard error, exit code 1."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from sqlalchemy.exc import SQLAlchemyError
+
+from shared.errors import ImportFileError, RegistrationSystemError
+
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def progress_bar() -> Progress:
+    """A bar with counts, time gone and time left; it shows only at a terminal."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
+
+
+@contextmanager
+def problems_told() -> Iterator[None]:
+    """Tell what went wrong in the block as text, without a traceback, and exit with 1."""
+    try:
+        yield
+    except ImportFileError as error:
+        _tell(*error.problems, str(ImportFileError.__doc__))
+    except ValidationError as error:
+        _tell(f"The configuration is wrong: {error}")
+    except RegistrationSystemError as error:
+        _tell(str(error))
+    except SQLAlchemyError as error:
+        _tell(f"PostgreSQL refused: {getattr(error, 'orig', None) or error}")
+
+
+def _tell(*lines: str) -> None:
+    for line in lines:
+        errors.print(line.strip(), markup=False)
+    raise typer.Exit(1)

@@ -1,5 +1,6 @@
 """One course, and asking to register for it or to drop it."""
 
+import time
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any
@@ -19,9 +20,9 @@ from api.dependencies import (
 from api.problems import Problem, not_found, problem_responses
 from api.schemas import EXAMPLE_ID, Course, RegistrationRequest
 from api.services import Services
-from api.tracking import Document, current_document, final_document, is_final, poll_interval_s, wait_for
-from shared.course_queue.accepting import Asked, Repeated
-from shared.requests import waiting_document
+from api.tracking import LOOK_AGAIN_S, Document, final_document, is_final, poll_interval_s, wait_for
+from shared.course_queue.accepting import Asked
+from shared.requests import Place, waiting_document
 from shared.rules import Operation, Reason, Window
 from shared.security import Identity
 from shared.store import catalogue
@@ -140,22 +141,17 @@ def _require_window(window: Window) -> None:
 
 async def _accept(services: Services, asked: Asked, wait_s: int | None) -> Document:
     """Put the request in its queue and, if the client would wait, wait for its outcome."""
+    started = time.monotonic()
     with services.hub.waiting(asked.request_id) as waiter:
         accepted = await services.acceptor.accept(asked)
-        if isinstance(accepted, Repeated):
-            return await _repeated(services, accepted.request_id, asked.student_id, wait_s)
-        outcome = await wait_for(waiter, wait_s) if wait_s else None
-    if outcome is not None:
-        return outcome
-    if wait_s:
-        return await current_document(services, asked.request_id, asked.student_id)
-    return waiting_document(asked.course_id, asked.operation, accepted)
-
-
-async def _repeated(services: Services, request_id: str, student_id: str, wait_s: int | None) -> Document:
-    if wait_s:
-        return await final_document(services, request_id, student_id, wait_s)
-    return await current_document(services, request_id, student_id)
+        if isinstance(accepted, Place):
+            if not wait_s:
+                return waiting_document(asked.course_id, asked.operation, accepted)
+            outcome = await wait_for(waiter, min(wait_s, LOOK_AGAIN_S))
+            if outcome is not None:
+                return outcome
+    remaining_s = (wait_s or 0) - (time.monotonic() - started)
+    return await final_document(services, accepted.request_id, asked.student_id, remaining_s)
 
 
 def _response(document: Document, wait_s: int | None) -> JSONResponse:

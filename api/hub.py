@@ -7,14 +7,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import redis.asyncio
-import structlog
 
 from shared.course_queue import keys
-from shared.course_queue.connection import RedisFailure
 
-log = structlog.get_logger()
-
-RECONNECT_PAUSE_S = 0.5
 LISTEN_TIMEOUT_S = 1.0
 
 Outcome = dict[str, Any]
@@ -47,15 +42,7 @@ class OutcomeHub:
             self._waiters.pop(request_id, None)
 
     async def run(self) -> None:
-        """Listen until cancelled, and again whenever Redis was away."""
-        while True:
-            try:
-                await self._listen()
-            except RedisFailure as error:
-                log.warning("outcomes not heard", problem=str(error)[:200])
-                await asyncio.sleep(RECONNECT_PAUSE_S)
-
-    async def _listen(self) -> None:
+        """Listen until cancelled. Raises redis.RedisError when Redis goes away; then run it again."""
         async with self._client.pubsub(ignore_subscribe_messages=True) as pubsub:
             await pubsub.subscribe(keys.OUTCOMES_CHANNEL)
             self._wake_all()

@@ -1,12 +1,13 @@
 """What the routes work with: built once per process, handed to each request."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Concatenate, ParamSpec, TypeVar
 
 import redis.asyncio
+import structlog
 from sqlalchemy import Connection, Engine
 
 from api.catalogue import Catalogue
@@ -17,6 +18,10 @@ from shared.course_queue.connection import async_client, verify_durability
 from shared.database import pooled_engine, reading, writing
 from shared.security import TokenVerifier
 from shared.settings import Settings
+
+log = structlog.get_logger()
+
+RESTART_PAUSE_S = 0.5
 
 Parameters = ParamSpec("Parameters")
 Answer = TypeVar("Answer")
@@ -86,7 +91,7 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
         FailureLimits(settings, client),
     )
     tasks = [
-        asyncio.create_task(background.run())
+        asyncio.create_task(_keep_running(background.run))
         for background in (services.acceptor, services.hub, services.catalogue)
     ]
     try:
@@ -100,3 +105,13 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
         services.hashing.close()
         await client.aclose()
         engine.dispose()
+
+
+async def _keep_running(run: Callable[[], Awaitable[None]]) -> None:
+    """Run a background task again whenever it fails: Redis was away, or a message was not ours."""
+    while True:
+        try:
+            await run()
+        except Exception as error:  # noqa: BLE001 - the process lives on, so must its tasks
+            log.warning("background task starts again", task=run.__qualname__, problem=str(error)[:200])
+            await asyncio.sleep(RESTART_PAUSE_S)

@@ -18,24 +18,22 @@ WHOLE_NUMBER = re.compile(r"-?[0-9]+")
 
 @dataclass(slots=True)
 class Problems:
-    """What is wrong with a file, line by line; the first fifty are told, the rest counted."""
+    """What is wrong with a file, line by line."""
 
-    told: list[str] = field(default_factory=list)
-    untold: int = 0
+    found: list[tuple[int, str]] = field(default_factory=list)
 
     def add(self, line: int, reason: str) -> None:
         """Note what is wrong on a line; lines count from 1, the header included."""
-        if len(self.told) < PROBLEMS_SHOWN_MAX:
-            self.told.append(f"line {line}: {reason}")
-        else:
-            self.untold += 1
+        self.found.append((line, reason))
 
     def require_none(self) -> None:
-        """Raise ImportFileError if anything was noted."""
-        if not self.told:
+        """Raise ImportFileError if anything was noted: the first fifty in line order, and how many more."""
+        if not self.found:
             return
-        rest = [f"and {self.untold} more problems"] if self.untold else []
-        raise ImportFileError(self.told + rest)
+        in_order = sorted(self.found, key=lambda problem: problem[0])
+        told = [f"line {line}: {reason}" for line, reason in in_order[:PROBLEMS_SHOWN_MAX]]
+        untold = len(in_order) - len(told)
+        raise ImportFileError([*told, f"and {untold} more problems"] if untold else told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +179,9 @@ def _check_columns(
     line: int, columns: Sequence[str], required: Sequence[str], optional: Sequence[str], problems: Problems
 ) -> None:
     known = {*required, *optional}
+    if len(columns) == 1 and columns[0] not in known and re.search("[;\t]", columns[0]):
+        problems.add(line, "the fields must be separated by commas, not by semicolons or tabs")
+        return
     for name in dict.fromkeys(columns):
         if name not in known:
             problems.add(line, f"unknown column {name!r}; known are {', '.join([*required, *optional])}")

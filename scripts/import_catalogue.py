@@ -10,7 +10,7 @@ import typer
 from sqlalchemy import Connection
 
 from scripts.csv_rows import CsvRow, FirstLines, Problems, RowReader, read_rows
-from scripts.terminal import console, problems_told, progress_bar
+from scripts.terminal import problems_told, progress_bar, say
 from shared.database import command_engine, writing
 from shared.errors import ImportFileError
 from shared.settings import load_settings
@@ -104,8 +104,10 @@ def read_courses(file: Path) -> list[Course]:
 
 def _course(row: CsvRow, seen: FirstLines, problems: Problems) -> Course:
     read = RowReader(row, problems)
-    course = {
-        "external_id": read.required_text("external_id", INDEXED_LENGTH_MAX),
+    external_id = read.required_text("external_id", INDEXED_LENGTH_MAX)
+    seen.check(external_id, row.line, problems)
+    return {
+        "external_id": external_id,
         "code": read.required_text("code", INDEXED_LENGTH_MAX),
         "section": read.text("section", INDEXED_LENGTH_MAX),
         "course_name": read.required_text("course_name"),
@@ -115,8 +117,6 @@ def _course(row: CsvRow, seen: FirstLines, problems: Problems) -> Course:
         "max_capacity": read.required_number("max_capacity"),
         "reserve_limit": read.number("reserve_limit"),
     }
-    seen.check(course["external_id"], row.line, problems)
-    return course
 
 
 def write_courses(
@@ -148,14 +148,13 @@ def _kept_limits(course: Course, stored: tuple[int, int]) -> list[KeptLimit]:
 
 def _report(courses: Sequence[Course], name: str, kept: Sequence[KeptLimit]) -> None:
     for limit in kept:
-        console.print(
+        say(
             f"kept: {limit.course} has requests already, so its {limit.column} stays {limit.stored};"
             f" the file says {limit.wanted}",
-            markup=False,
             style="yellow",
         )
     seats = sum(course["max_capacity"] for course in courses)
-    console.print(f"{len(courses)} courses with {seats} seats are in {name}", markup=False)
+    say(f"{len(courses)} courses with {seats} seats are in {name}")
 
 
 if __name__ == "__main__":

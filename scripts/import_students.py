@@ -13,7 +13,7 @@ import typer
 from sqlalchemy import Engine
 
 from scripts.csv_rows import CsvRow, FirstLines, Problems, RowReader, read_rows
-from scripts.terminal import console, problems_told, progress_bar
+from scripts.terminal import problems_told, progress_bar, say
 from shared.database import command_engine, reading, writing
 from shared.errors import ImportFileError
 from shared.security import PASSWORD_BYTES_MAX, hash_password
@@ -38,7 +38,7 @@ def import_students(
     cost: Annotated[
         int, typer.Option(min=4, max=16, help="bcrypt cost; by default the BCRYPT_COST of the logins.")
     ] = 0,
-    keep_existing: Annotated[
+    keep_existing: Annotated[  # noqa: FBT002 - a flag on the command line
         bool, typer.Option("--keep-existing", help="Leave students that exist as they are, unhashed.")
     ] = False,
 ) -> None:
@@ -63,7 +63,7 @@ def import_students(
             credentials = hash_all(credentials, cost or settings.bcrypt_cost, workers)
         write_students(engine, credentials)
         told = f", {kept} existed and were left as they are" if keep_existing else ""
-        console.print(f"{len(credentials)} students written{told}", markup=False)
+        say(f"{len(credentials)} students written{told}")
 
 
 def read_students(file: Path) -> tuple[list[Credential], bool]:
@@ -117,7 +117,7 @@ def _without_existing(engine: Engine, credentials: Sequence[Credential]) -> tupl
 def hash_all(credentials: Sequence[Credential], cost: int, processes: int) -> list[Credential]:
     """The same students with hashes in place of passwords, in any order."""
     seconds = len(credentials) * SECONDS_AT_COST_10 * 2 ** (cost - 10) / processes
-    console.print(
+    say(
         f"hashing {len(credentials)} passwords at cost {cost} in {processes} processes: about {_duration(seconds)}"
     )
     hashed: list[Credential] = []

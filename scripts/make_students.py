@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from scripts.import_students import write_students
-from scripts.terminal import console, problems_told
+from scripts.terminal import problems_told, say
 from shared.database import command_engine
 from shared.errors import RegistrationSystemError
 from shared.security import hash_password
@@ -31,7 +31,7 @@ def make_students(
         write_students(
             command_engine(settings, "make-students"), [(number, shared_hash) for number in numbers]
         )
-        console.print(f"{count} students, {numbers[0]} to {numbers[-1]}, password {password}", markup=False)
+        say(f"{count} students, {numbers[0]} to {numbers[-1]}, password {password}")
 
 
 if __name__ == "__main__":

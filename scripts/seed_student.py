@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy import Connection
 
-from scripts.terminal import console, problems_told
+from scripts.terminal import problems_told, say
 from shared.database import command_engine, writing
 from shared.errors import RegistrationSystemError
 from shared.security import hash_password
@@ -63,7 +63,7 @@ def seed_student(
                 *_seed_semester(connection),
             ]
         for line in lines:
-            console.print(line, markup=False)
+            say(line)
 
 
 def _seed_student(connection: Connection, student_number: str, password: str, password_hash: str) -> str:

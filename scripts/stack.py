@@ -1,23 +1,22 @@
 """`make run`: the whole system on this machine, from servers to dashboard, ended by one Ctrl-C."""
 
-import contextlib
-import os
-import shlex
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from http import HTTPStatus
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 
 from scripts.local_servers import LocalPostgres, LocalValkey
 from scripts.processes import Child, http_status
-from scripts.server_process import ServerError, ServerProcess, log_tail
+from scripts.server_process import ServerError, ServerProcess, end_with_parent, log_tail
+from scripts.stack_guide import print_guide
 from scripts.stack_plan import (
     LOG_DIR,
     PROJECT_ROOT,
@@ -31,8 +30,7 @@ from scripts.stack_plan import (
 READY_LIMIT_S = 60.0
 SETUP_LIMIT_S = 300.0
 WATCH_PAUSE_S = 0.2
-OK = 200
-UNAUTHORIZED = 401
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -43,9 +41,6 @@ class StartError(Exception):
 
 class StopRequestedError(Exception):
     """Someone asked the stack to end: Ctrl-C, SIGTERM, or a closed terminal."""
-
-
-PortOption = Annotated[int, typer.Option(min=1, max=65535)]
 
 
 def run(  # noqa: PLR0913, PLR0917 - one per setting, all by name
@@ -66,23 +61,178 @@ def run(  # noqa: PLR0913, PLR0917 - one per setting, all by name
     ports = Ports(
         api_port, dashboard_port, None if database_url else postgres_port, None if redis_url else redis_port
     )
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in STOP_SIGNALS:
         signal.signal(number, _request_stop)
     try:
         ports.check_free()
-        with ExitStack() as running:
-            # First in, last out: from here on a second Ctrl-C must not interrupt the stopping.
-            running.callback(console.print, "Stopped.")
-            running.push(lambda *_: _ignore_signals())
+        with ExitStack() as running, _stopping_in_peace():
             servers, environment = _start_servers(running, ports, database_url, redis_url)
             _set_up(environment)
             children = planned_children(ports, api_processes, worker_processes, environment)
             _start_children(running, children)
             _wait_until_up(ports, children)
-            _print_guide(ports, environment)
+            print_guide(console, ports, environment)
             _watch(servers, children)
     except StopRequestedError:
-        return
+        console.print("Stopped.")
     except (StartError, ServerError, PortBusyError) as error:
         console.print(str(error), style="red", markup=False)
         raise typer.Exit(1) from error
+
+
+def _request_stop(_number: int, _frame: FrameType | None) -> None:
+    _ignore_signals()
+    raise StopRequestedError
+
+
+def _ignore_signals() -> None:
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+@contextmanager
+def _stopping_in_peace() -> Iterator[None]:
+    """However the block ends, what is stopped after it is stopped undisturbed by a second Ctrl-C."""
+    try:
+        yield
+    except BaseException as reason:
+        _ignore_signals()
+        if isinstance(reason, StopRequestedError):
+            console.print("\nStopping …")
+        raise
+
+
+def _start_servers(
+    running: ExitStack, ports: Ports, database_url: str, redis_url: str
+) -> tuple[list[ServerProcess], dict[str, str]]:
+    """Start the servers that no URL stands in for; they are stopped last."""
+    LOG_DIR.mkdir(parents=True, exist_ok=True)
+    servers: list[ServerProcess] = []
+    if ports.redis is not None:
+        valkey = LocalValkey(STATE_DIR / "valkey", ports.redis, log_path=LOG_DIR / "valkey.log")
+        _start_server(running, valkey)
+        servers.append(valkey)
+        redis_url = valkey.url
+    if ports.postgres is not None:
+        postgres = LocalPostgres(STATE_DIR / "postgres", ports.postgres, log_path=LOG_DIR / "postgres.log")
+        _start_server(running, postgres)
+        if postgres.relocated_to:
+            console.print(f"  its data are in {postgres.relocated_to}: its user cannot reach {STATE_DIR}")
+        servers.append(postgres)
+        database_url = postgres.url
+    return servers, child_environment(ports, database_url, redis_url)
+
+
+def _start_server(running: ExitStack, server: ServerProcess) -> None:
+    with _step(f"{server.name} on port {server.port}"):
+        running.callback(server.stop)
+        server.start()
+
+
+@contextmanager
+def _step(title: str) -> Iterator[None]:
+    """Show a step while it runs, and a line with its time when it is done."""
+    began = time.monotonic()
+    with console.status(f"{title} …"):
+        yield
+    console.print(f"[green]✓[/green] {title} [dim]({time.monotonic() - began:.1f} s)[/dim]")
+
+
+def _set_up(environment: Mapping[str, str]) -> None:
+    """Migrate and seed; both may be repeated."""
+    commands = {
+        "tables up to date": ("migrations", ["-m", "alembic", "upgrade", "head"]),
+        "demo students and courses": ("seed", ["scripts/seed_student.py"]),
+    }
+    for title, (name, arguments) in commands.items():
+        with _step(title):
+            _run_once(name, [sys.executable, *arguments], environment)
+
+
+def _run_once(name: str, command: list[str], environment: Mapping[str, str]) -> None:
+    """Run a command to its end. Raises StartError with the end of its log when it fails."""
+    log_path = LOG_DIR / f"{name}.log"
+    with log_path.open("wb") as log:
+        try:
+            finished = subprocess.run(
+                command,
+                check=False,
+                cwd=PROJECT_ROOT,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=end_with_parent(signal.SIGTERM),
+                timeout=SETUP_LIMIT_S,
+            )
+        except subprocess.TimeoutExpired:
+            finished = subprocess.CompletedProcess(command, returncode=1)
+    if finished.returncode != 0:
+        message = f"{name} failed. The end of {log_path}:\n{log_tail(log_path)}"
+        raise StartError(message)
+
+
+def _start_children(running: ExitStack, children: list[Child]) -> None:
+    running.callback(_stop_children, children)
+    for child in children:
+        child.start()
+
+
+def _stop_children(children: list[Child]) -> None:
+    """Stop in the order given: first what accepts, then what applies."""
+    for child in children:
+        child.stop()
+
+
+def _wait_until_up(ports: Ports, children: list[Child]) -> None:
+    """Wait for the API to be ready and the dashboard to ask for its password."""
+    checks = {
+        f"API on port {ports.api}": (ports.api, "/health/ready", HTTPStatus.OK),
+        f"dashboard on port {ports.dashboard}": (ports.dashboard, "/", HTTPStatus.UNAUTHORIZED),
+    }
+    deadline = time.monotonic() + READY_LIMIT_S
+    for title, (port, path, wanted) in checks.items():
+        with _step(title):
+            while http_status(port, path) != wanted:
+                _check_alive(children)
+                if time.monotonic() > deadline:
+                    message = f"No {title} within {READY_LIMIT_S:.0f} s; see {LOG_DIR}"
+                    raise StartError(message)
+                time.sleep(WATCH_PAUSE_S)
+    _check_alive(children)
+
+
+def _check_alive(children: list[Child]) -> None:
+    for child in children:
+        if child.died:
+            message = (
+                f"{child.name} ended while starting ({child.exit_status}). "
+                f"The end of {child.log_path}:\n{child.log_end}"
+            )
+            raise StartError(message)
+
+
+def _watch(servers: list[ServerProcess], children: list[Child]) -> NoReturn:
+    """Start again whatever dies, until someone asks the stack to end."""
+    while True:
+        for server in servers:
+            if not server.running:
+                console.print(f"{server.name} died; starting it again.", style="yellow")
+                server.start()
+        for child in children:
+            _revive(child)
+        time.sleep(WATCH_PAUSE_S)
+
+
+def _revive(child: Child) -> None:
+    pause_s = child.schedule_restart()
+    if pause_s is not None:
+        console.print(f"{child.name} died ({child.exit_status}); again in {pause_s:.0f} s.", style="yellow")
+        console.print(child.log_end, style="dim", markup=False)
+    if child.restart_if_due():
+        console.print(f"{child.name} started again.")
+
+
+if __name__ == "__main__":
+    typer.run(run)

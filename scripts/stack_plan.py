@@ -5,6 +5,7 @@ import os
 import secrets
 import socket
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,10 @@ PROJECT_ROOT = Path(__file__).resolve().parents[1]
 STATE_DIR = PROJECT_ROOT / ".local"
 SECRETS_FILE = STATE_DIR / "secrets.env"
 LOG_DIR = STATE_DIR / "logs"
+PORT_LIMIT_S = 2.0
+PORT_PAUSE_S = 0.1
+# Long polls may be open when the stack ends.
+API_SHUTDOWN_S = 5
 SECRET_BYTES = 48
 DASHBOARD_USERNAME = "ops"
 DASHBOARD_PASSWORD_BYTES = 15
@@ -49,13 +54,21 @@ class Ports:
             if port in seen:
                 message = f"{seen[port]} and {variable} are both {port}. Set one of them to another port."
                 raise PortBusyError(message)
-            if not _is_free(port):
+            if not _becomes_free(port):
                 message = (
                     f"Port {port} is in use (is the stack running already?). "
                     f"Stop what uses it, or set {variable}, for example: {variable}={port + 1} make run"
                 )
                 raise PortBusyError(message)
             seen[port] = variable
+
+
+def _becomes_free(port: int) -> bool:
+    """Whether the port is free within a moment: a stack that has just been killed needs one to go down."""
+    deadline = time.monotonic() + PORT_LIMIT_S
+    while not (is_free := _is_free(port)) and time.monotonic() < deadline:
+        time.sleep(PORT_PAUSE_S)
+    return is_free
 
 
 def _is_free(port: int) -> bool:
@@ -109,7 +122,7 @@ def planned_children(
     """API, workers and dashboard, in the order in which they are started and stopped."""
     api = [
         *("uvicorn", "api.main:app", "--host", "127.0.0.1", "--port", str(ports.api)),
-        *("--workers", str(api_processes)),
+        *("--workers", str(api_processes), "--timeout-graceful-shutdown", str(API_SHUTDOWN_S)),
     ]
     modules = {
         "api": api,

@@ -19,7 +19,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from shared.errors import ImportFileError, RegistrationSystemError
 
 console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False)
+
+
+def say(line: str, style: str | None = None) -> None:
+    """One line on standard output, as it is."""
+    console.print(line, markup=False, soft_wrap=True, style=style)
 
 
 def progress_bar() -> Progress:
@@ -53,5 +58,5 @@ def problems_told() -> Iterator[None]:
 
 def _tell(*lines: str) -> None:
     for line in lines:
-        errors.print(line.strip(), markup=False)
+        errors.print(line.strip(), markup=False, soft_wrap=True)
     raise typer.Exit(1)

@@ -9,7 +9,7 @@ from uuid import uuid4
 import redis.asyncio
 
 from shared.course_queue import keys, scripts
-from shared.course_queue.connection import RedisFailure, ScriptMissing
+from shared.course_queue.connection import ScriptMissing
 from shared.errors import KeyConflictError, QueueFullError, QueueUnavailableError, StudentLimitError
 from shared.requests import Place, moment
 from shared.rules import Operation
@@ -105,9 +105,9 @@ class Acceptor:
     async def _send(self, batch: list[tuple[tuple[Any, ...], asyncio.Future[list[Any]]]]) -> None:
         try:
             replies = await self._execute([command for command, _ in batch])
-        except (*RedisFailure, QueueUnavailableError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it was, nobody may be left waiting
             for _, future in batch:
-                _fail(future, QueueUnavailableError(str(error)))
+                _fail(future, QueueUnavailableError(f"{type(error).__name__}: {error}"))
             return
         for (_, future), reply in zip(batch, replies, strict=True):
             if isinstance(reply, Exception):

@@ -1,0 +1,67 @@
+# Every target works from any directory name, spaces included: all paths here are relative.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+VENV := .venv
+PY := $(VENV)/bin/python
+# Checked only when the environment is made; override with: make venv PYTHON=/path/to/python3.12
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && exit; \
+	done; echo python3)
+
+.PHONY: help venv venv-dev run test lint types check format audit clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+
+venv: $(VENV)/.runtime-installed ## Make .venv with what the system needs to run
+
+venv-dev: $(VENV)/.dev-installed ## Add what the checks need
+
+run: $(VENV)/.runtime-installed ## Start everything on this machine; Ctrl-C stops it
+	@$(PY) -m scripts.stack
+
+test: $(VENV)/.dev-installed ## Run the tests
+	$(PY) -m pytest
+
+lint: $(VENV)/.dev-installed ## Check style and formatting
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+types: $(VENV)/.dev-installed ## Check the types
+	$(PY) -m mypy
+
+check: lint types test ## Everything that CI runs
+
+format: $(VENV)/.dev-installed ## Format the code and fix what can be fixed
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+audit: $(VENV)/.runtime-installed ## Replay the ledger and compare it with the rosters
+	$(PY) -m scripts.audit
+
+clean: ## Remove .venv, caches and reports; the data in .local stay
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis reports htmlcov .coverage
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.created:
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "Python 3.11 or newer is needed, but $(PYTHON) is $$("$(PYTHON)" --version 2>&1)." >&2; \
+		echo "Install one, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
+		version=$$("$(PYTHON)" -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+		echo "$(PYTHON) cannot make virtual environments." >&2; \
+		echo "On Debian or Ubuntu: sudo apt install python$$version-venv" >&2; exit 1; }
+	"$(PYTHON)" -m venv --clear $(VENV)
+	@# Puts the project first on sys.path, wherever it is moved to: .venv lies in its root.
+	@$(PY) -c 'import pathlib, sysconfig; \
+		pathlib.Path(sysconfig.get_path("purelib"), "project_root.pth").write_text( \
+		"import os, sys; sys.path.insert(0, os.path.dirname(sys.prefix))\n")'
+	@touch $@
+
+$(VENV)/.runtime-installed: requirements.txt $(VENV)/.created
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/.dev-installed: requirements-dev.txt $(VENV)/.runtime-installed
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@

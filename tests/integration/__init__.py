@@ -1,0 +1,1 @@
+"""Tests of single parts against real PostgreSQL and Valkey servers."""

@@ -23,9 +23,11 @@ run: $(VENV)/.runtime-installed ## Start everything on this machine; Ctrl-C stop
 test: $(VENV)/.dev-installed ## Run the tests
 	$(PY) -m pytest
 
-lint: $(VENV)/.dev-installed ## Check style and formatting
+lint: $(VENV)/.dev-installed ## Check style, formatting and the safety of migrations
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	@$(PY) -m alembic upgrade head --sql >.squawk.sql && $(VENV)/bin/squawk .squawk.sql; \
+		status=$$?; rm -f .squawk.sql; exit $$status
 
 types: $(VENV)/.dev-installed ## Check the types
 	$(PY) -m mypy
@@ -36,8 +38,9 @@ format: $(VENV)/.dev-installed ## Format the code and fix what can be fixed
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
-audit: $(VENV)/.runtime-installed ## Replay the ledger and compare it with the rosters
-	$(PY) -m scripts.audit
+audit: $(VENV)/.runtime-installed ## Replay the ledger against the rosters: of DATABASE_URL, or of the running stack
+	@if [ -z "$$DATABASE_URL" ] && [ -f .local/stack.env ]; then set -a; . ./.local/stack.env; fi; \
+		exec $(PY) -m shared.audit
 
 clean: ## Remove .venv, caches and reports; the data in .local stay
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis reports htmlcov .coverage

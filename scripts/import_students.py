@@ -21,7 +21,8 @@ from shared.settings import load_settings
 from shared.store import imports
 
 STUDENT_NUMBER_LENGTH_MAX = 64
-BCRYPT_HASH = re.compile(r"\$2[aby]\$(0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{53}")
+# A higher cost would keep the thread that checks logins busy for minutes.
+BCRYPT_HASH = re.compile(r"\$2[aby]\$(0[4-9]|1[0-6])\$[./A-Za-z0-9]{53}")
 HASHES_PER_TASK = 8
 TASKS_WAITING_PER_PROCESS = 4
 CHUNK_SIZE = 1_000
@@ -34,10 +35,12 @@ Credential = tuple[str, str]
 
 def import_students(
     file: Annotated[Path, typer.Argument(help="CSV file in UTF-8.", exists=True, dir_okay=False)],
-    processes: Annotated[int, typer.Option(min=1, help="Processes that hash; by default one per core.")] = 0,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="Processes that hash; by default one per core.")
+    ] = None,
     cost: Annotated[
-        int, typer.Option(min=4, max=16, help="bcrypt cost; by default the BCRYPT_COST of the logins.")
-    ] = 0,
+        int | None, typer.Option(min=4, max=16, help="bcrypt cost; by default the BCRYPT_COST of the logins.")
+    ] = None,
     keep_existing: Annotated[  # noqa: FBT002 - a flag on the command line
         bool, typer.Option("--keep-existing", help="Leave students that exist as they are, unhashed.")
     ] = False,
@@ -49,7 +52,7 @@ def import_students(
     A password takes a core about 60 ms at cost 10 and 235 ms at cost 12, so 100,000 take 100 minutes of one core at cost
     10 and six and a half hours at cost 12; that divides by the cores. Best give password_hash, made where the passwords
     are. Or give every student a long random initial password (16 random letters and digits: no cost makes them easier to
-    guess) and use --cost 10, even --cost 4: the first login hashes again at the configured cost.
+    guess) and use --cost 10: the first login hashes again at the configured cost.
     """
     with problems_told():
         settings = load_settings()
@@ -94,7 +97,9 @@ def _credential(row: CsvRow, ready: bool, seen: FirstLines, problems: Problems) 
         return student_number, password
     password_hash = read.required_text("password_hash")
     if password_hash and not BCRYPT_HASH.fullmatch(password_hash):
-        problems.add(row.line, "password_hash is not a bcrypt hash ($2a$, $2b$ or $2y$, cost, 53 characters)")
+        problems.add(
+            row.line, "password_hash is not a bcrypt hash ($2a$, $2b$ or $2y$, cost 04 to 16, 53 characters)"
+        )
     return student_number, password_hash
 
 

@@ -15,7 +15,9 @@ from shared.settings import Environment, load_settings
 def make_students(
     count: Annotated[int, typer.Option(min=1, max=999_999, help="How many: LOAD000001 and on.")],
     password: Annotated[str, typer.Option(help="The password of them all.")] = "load-test",  # noqa: S107
-    cost: Annotated[int, typer.Option(min=4, max=16, help="bcrypt cost; by default BCRYPT_COST.")] = 0,
+    cost: Annotated[
+        int | None, typer.Option(min=4, max=16, help="bcrypt cost; by default BCRYPT_COST.")
+    ] = None,
 ) -> None:
     """Create students LOAD000001, LOAD000002 and so on, all with one password. Safe to repeat.
 

@@ -50,16 +50,30 @@ def find_home(data_dir: Path) -> PostgresHome:
         if not _runs(programs, account):
             message = f"the PostgreSQL programs in {programs} do not run on this machine"
             raise ServerError(message)
-    if account is not None and not _reaches(account, data_dir):
-        data_dir = _relocated(data_dir)
-    return PostgresHome(programs, data_dir, account)
+    return PostgresHome(programs, _usable_directory(data_dir, account), account)
+
+
+def _usable_directory(data_dir: Path, account: Account | None) -> Path:
+    """The directory asked for, or its stand-in; data once made are never silently replaced by empty ones."""
+    moved = _known_relocation(data_dir)
+    if moved is not None:
+        return moved
+    if account is None or _reaches(account, data_dir):
+        return data_dir
+    if (data_dir / "PG_VERSION").exists():
+        message = (
+            f"{data_dir} holds PostgreSQL data, but the user {account.name} can no longer reach it: "
+            "a directory above it has become private"
+        )
+        raise ServerError(message)
+    return _relocated(data_dir)
 
 
 def discard_data(data_dir: Path) -> None:
     """Delete a data directory, wherever it was moved to. The server must be down."""
-    pointer = data_dir / RELOCATION_FILE
-    if pointer.exists():
-        shutil.rmtree(Path(pointer.read_text(encoding="utf-8")).parent, ignore_errors=True)
+    moved = _known_relocation(data_dir)
+    if moved is not None:
+        shutil.rmtree(moved.parent, ignore_errors=True)
     shutil.rmtree(data_dir, ignore_errors=True)
 
 
@@ -145,19 +159,22 @@ def _check_ours(directory: Path) -> None:
         raise ServerError(message)
 
 
+def _known_relocation(data_dir: Path) -> Path | None:
+    pointer = data_dir / RELOCATION_FILE
+    if not pointer.exists():
+        return None
+    moved = Path(pointer.read_text(encoding="utf-8"))
+    return moved if moved.parent.is_dir() else None
+
+
 def _relocated(data_dir: Path) -> Path:
     """The stand-in for an unreachable data directory; deleting the asked-for directory starts afresh."""
-    pointer = data_dir / RELOCATION_FILE
-    if pointer.exists():
-        moved = Path(pointer.read_text(encoding="utf-8"))
-        if moved.parent.is_dir():
-            return moved
     prefix = f"{RELOCATION_PREFIX}{_short_hash(data_dir)}-"
     home = Path(tempfile.mkdtemp(prefix=prefix, dir=RELOCATION_ROOT))
     home.chmod(0o711)
     moved = home / "postgres"
     moved.mkdir()
-    pointer.write_text(str(moved), encoding="utf-8")
+    (data_dir / RELOCATION_FILE).write_text(str(moved), encoding="utf-8")
     return moved
 
 

@@ -25,6 +25,7 @@ from scripts.stack_plan import (
     Ports,
     child_environment,
     planned_children,
+    publish_environment,
 )
 
 READY_LIMIT_S = 60.0
@@ -67,6 +68,7 @@ def run(  # noqa: PLR0913, PLR0917 - one per setting, all by name
         ports.check_free()
         with ExitStack() as running, _stopping_in_peace():
             servers, environment = _start_servers(running, ports, database_url, redis_url)
+            publish_environment(environment)
             _set_up(environment)
             children = planned_children(ports, api_processes, worker_processes, environment)
             _start_children(running, children)

@@ -1,11 +1,12 @@
 """What the local stack tells people once it is up: addresses, logins, and a first registration to copy."""
 
+import shlex
 from collections.abc import Mapping
 
 from rich.console import Console
 from rich.markup import escape
 
-from scripts.stack_plan import LOG_DIR, Ports
+from scripts.stack_plan import ENVIRONMENT_FILE, LOG_DIR, Ports
 
 # Only what every shell has: no jq. `value NAME` prints the first string of that name in a JSON document.
 EXAMPLE = r"""
@@ -31,10 +32,11 @@ def print_guide(console: Console, ports: Ports, environment: Mapping[str, str]) 
         "RQ dashboard": f"http://localhost:{ports.dashboard}/  (user {user}, password {password})",
         "Demo login": "STU001 / test123",
         "Logs": str(LOG_DIR),
+        "Other commands": f"set -a; . {shlex.quote(str(ENVIRONMENT_FILE))}; set +a",
     }
     console.print("\n[bold]The course registration system is up.[/bold]")
     for title, text in lines.items():
-        console.print(f"  {title:<13} {escape(text)}")
+        console.print(f"  {title:<14} {escape(text)}")
     console.print("\n[bold]Register for a course[/bold] (paste into another terminal):")
     console.print(EXAMPLE.format(port=ports.api), markup=False)
     console.print("Ctrl-C stops everything.")

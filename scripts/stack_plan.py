@@ -3,6 +3,7 @@
 import errno
 import os
 import secrets
+import shlex
 import socket
 import sys
 import time
@@ -17,6 +18,9 @@ PROJECT_ROOT = Path(__file__).resolve().parents[1]
 STATE_DIR = PROJECT_ROOT / ".local"
 SECRETS_FILE = STATE_DIR / "secrets.env"
 LOG_DIR = STATE_DIR / "logs"
+# For other commands on the running stack; a shell can source it.
+ENVIRONMENT_FILE = STATE_DIR / "stack.env"
+PUBLISHED = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY")
 PORT_LIMIT_S = 2.0
 PORT_PAUSE_S = 0.1
 # Long polls may be open when the stack ends.
@@ -114,6 +118,12 @@ def child_environment(ports: Ports, database_url: str, redis_url: str) -> dict[s
             "PYTHONUNBUFFERED": "1",
         }
     )
+
+
+def publish_environment(environment: Mapping[str, str]) -> None:
+    """Write what another command needs to reach this stack, for our eyes only."""
+    lines = [f"{name}={shlex.quote(environment[name])}\n" for name in PUBLISHED]
+    write_private(ENVIRONMENT_FILE, "".join(lines))
 
 
 def planned_children(

@@ -1,7 +1,6 @@
 """`python -m shared.audit`: whether every roster is what its course's ledger says, row by row."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 from uuid import UUID
@@ -9,16 +8,18 @@ from uuid import UUID
 import typer
 from pydantic import ValidationError
 from rich.console import Console
-from rich.progress import Progress
-from sqlalchemy import Connection, Engine
+from rich.progress import track
+from sqlalchemy import Engine
 
 from shared.database import command_engine, reading, snapshot
 from shared.errors import DatabaseUnavailableError, RegistrationSystemError
 from shared.replay import Difference, StoredCourse, replay
+from shared.requests import Outcome
 from shared.rules import Decision, Window
 from shared.settings import load_settings
 from shared.store import ledger
 
+DIFFERENCES_SHOWN_MAX = 200
 EXIT_DIFFERENCES = 1
 EXIT_UNKNOWN_COURSE = 2
 EXIT_UNAVAILABLE = 3
@@ -40,26 +41,124 @@ class AuditReport:
         return f"{self.courses} courses, {self.requests} requests, {len(self.differences)} differences"
 
 
-def audit(engine: Engine, course_id: str | None = None) -> AuditReport:
-    """Replay the ledger of every course, or of one, and compare. Only reads; takes no lock.
+def audit(engine: Engine, course_id: str | None = None, *, progress: bool = False) -> AuditReport:
+    """Replay the ledger of every course, or of one, and compare. Only reads, and takes no lock.
 
-    Each course is read at one moment, so that a running system can be audited. Raises UnknownCourseError and
-    DatabaseUnavailableError.
+    Each course is read as of one moment, so that a running system can be audited. `progress` shows a bar.
+    Raises UnknownCourseError and DatabaseUnavailableError.
     """
     report = AuditReport()
-    for _ in auditing(engine, course_ids(engine, course_id), report):
-        pass
+    ids = _course_ids(engine, course_id)
+    for each in track(ids, "auditing", transient=True, disable=not progress):
+        stored, entries = _read_course(engine, each)
+        report.courses += 1
+        report.requests += len(entries)
+        report.differences += replay(stored, entries)
     if course_id is None:
-        _audit_courses_gone(engine, report)
+        _audit_missing_courses(engine, report)
     return report
 
 
-def course_ids(engine: Engine, course_id: str | None) -> list[str]:
-    """The ids of all courses, or the one asked for. Raises UnknownCourseError."""
-    if course_id is not None:
-        course_id = _canonical(course_id)
+def _course_ids(engine: Engine, course_id: str | None) -> list[str]:
     with reading(engine) as connection:
-        found = [row.id for row in ledger.courses(connection, course_id)]
-    if course_id is not None and not found:
+        ids = [row.id for row in ledger.courses(connection, course_id and _canonical(course_id))]
+    if course_id is not None and not ids:
         raise UnknownCourseError
-    return found
+    return ids
+
+
+def _canonical(course_id: str) -> str:
+    try:
+        return str(UUID(course_id))
+    except ValueError as error:
+        raise UnknownCourseError from error
+
+
+def _read_course(engine: Engine, course_id: str) -> tuple[StoredCourse, Sequence[Outcome]]:
+    """The course, its roster and its ledger as of one moment. Raises UnknownCourseError if it went meanwhile."""
+    with snapshot(engine) as connection:
+        rows = ledger.courses(connection, course_id)
+        if not rows:
+            raise UnknownCourseError
+        row = rows[0]
+        stored = StoredCourse(
+            course_id=course_id,
+            title=f"{row.code} {row.section}".strip(),
+            max_capacity=row.max_capacity,
+            reserve_limit=row.reserve_limit,
+            window=Window(row.registration_start, row.registration_end),
+            window_set_at=row.window_set_at,
+            enrolled_count=row.enrolled_count,
+            reserved_count=row.reserved_count,
+            applied_count=row.applied_count,
+            roster=[tuple(place) for place in ledger.roster(connection, course_id)],
+        )
+        return stored, list(ledger.entries(connection, course_id))
+
+
+def _audit_missing_courses(engine: Engine, report: AuditReport) -> None:
+    """Requests that name a course which never was can only have failed."""
+    with snapshot(engine) as connection:
+        missing = ledger.missing_courses(connection)
+    report.requests += sum(row.requests for row in missing)
+    report.differences += [
+        Difference(row.course_id, "no such course", None, "requests that did not fail", 0, row.not_failed)
+        for row in missing
+        if row.not_failed
+    ]
+
+
+def main(
+    course: Annotated[str | None, typer.Option(help="Audit this course only, by its id.")] = None,
+) -> None:
+    """Replay every course's ledger through the rules and compare each outcome, the order, the rosters and the counts.
+
+    Only reads, and may run while registration is open. Exit code: 0 nothing differs, 1 something differs, 2 there is no
+    such course, 3 PostgreSQL or the configuration is not in order.
+    """
+    console, errors = Console(highlight=False), Console(stderr=True, highlight=False)
+    try:
+        engine = command_engine(load_settings(), "audit")
+        report = audit(engine, course, progress=console.is_terminal)
+    except UnknownCourseError as error:
+        errors.print(f"{error} {course}", markup=False)
+        raise typer.Exit(EXIT_UNKNOWN_COURSE) from error
+    except (DatabaseUnavailableError, ValidationError) as error:
+        errors.print(f"{error} {error.__cause__ or ''}", markup=False)
+        raise typer.Exit(EXIT_UNAVAILABLE) from error
+    print_report(report, console)
+    if report.differences:
+        raise typer.Exit(EXIT_DIFFERENCES)
+
+
+def print_report(report: AuditReport, console: Console) -> None:
+    """What differs, and the sum in one line."""
+    for difference in report.differences[:DIFFERENCES_SHOWN_MAX]:
+        console.print(describe(difference), markup=False, soft_wrap=True)
+    hidden = len(report.differences) - DIFFERENCES_SHOWN_MAX
+    if hidden > 0:
+        console.print(f"and {hidden} more")
+    console.print(str(report), style="red" if report.differences else "green")
+
+
+def describe(difference: Difference) -> str:
+    """A difference in one line."""
+    place = "" if difference.applied_index is None else f" #{difference.applied_index}"
+    return (
+        f"{difference.title} ({difference.course_id}){place}: {difference.what}:"
+        f" expected {_shown(difference.expected)}, found {_shown(difference.found)}"
+    )
+
+
+def _shown(value: object) -> str:
+    if not isinstance(value, Decision):
+        return str(value)
+    parts = [value.status, value.result, value.reason]
+    told = " ".join(part for part in parts if part is not None)
+    position = f" at {value.reserve_position}" if value.reserve_position is not None else ""
+    promoted = f", promoting {value.promoted}" if value.promoted is not None else ""
+    return told + position + promoted
+
+
+if __name__ == "__main__":
+    typer.run(main)

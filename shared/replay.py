@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import pairwise
 
 from shared.requests import Outcome
 from shared.rules import (
@@ -60,9 +61,7 @@ class Findings:
         """Note a difference unless both are equal."""
         if expected != found:
             course = self.course
-            self.differences.append(
-                Difference(course.course_id, course.title, index, what, expected, found)
-            )
+            self.differences.append(Difference(course.course_id, course.title, index, what, expected, found))
 
 
 def replay(course: StoredCourse, ledger: Sequence[Outcome]) -> list[Difference]:
@@ -82,9 +81,7 @@ def _replay_outcomes(findings: Findings, ledger: Sequence[Outcome]) -> Roster:
     """Decide every request again and compare row by row; returns the roster that the rules arrive at."""
     roster = Roster(findings.course.max_capacity, findings.course.reserve_limit)
     for row in ledger:
-        recorded = Decision(
-            row.status, row.result, row.reason, row.reserve_position, row.promoted_student_id
-        )
+        recorded = Decision(row.status, row.result, row.reason, row.reserve_position, row.promoted_student_id)
         expected = _expected(findings.course, roster, row, recorded)
         findings.compare(row.applied_index, "outcome", expected, recorded)
         if row.student_id is not None:
@@ -123,22 +120,21 @@ def _check_order(findings: Findings, ledger: Sequence[Outcome]) -> None:
     findings.compare(None, "sequences skipped without a FAILED request", 0, max(0, missing - excused))
 
 
-def _check_generation(findings: Findings, rows: Iterable[Outcome]) -> int:
-    """Compare each request with the one before it; returns how many sequences are skipped."""
-    last_sequence, last_accepted_at, missing = 0, None, 0
-    for row in rows:
-        sequence = row.sequence or 0
-        if sequence <= last_sequence:
-            findings.compare(
-                row.applied_index, "sequence", f"more than {last_sequence}", sequence
-            )
-        missing += max(0, sequence - last_sequence - 1)
-        if last_accepted_at and row.accepted_at and row.accepted_at < last_accepted_at:
-            findings.compare(
-                row.applied_index, "accepted_at", f"not before {last_accepted_at}", row.accepted_at
-            )
-        last_sequence, last_accepted_at = max(sequence, last_sequence), row.accepted_at
-    return missing
+def _check_generation(findings: Findings, rows: Sequence[Outcome]) -> int:
+    """Compare each request with the one before it; returns how many sequences are missing."""
+    for earlier, later in pairwise(rows):
+        before, after = _place(earlier), _place(later)
+        if after[0] <= before[0]:
+            findings.compare(later.applied_index, "sequence", f"more than {before[0]}", after[0])
+        if after[1] < before[1]:
+            findings.compare(later.applied_index, "accepted_at", f"not before {before[1]}", after[1])
+    sequences = {_place(row)[0] for row in rows}
+    return max(sequences) - len(sequences)
+
+
+def _place(row: Outcome) -> tuple[int, datetime]:
+    assert row.sequence is not None
+    return row.sequence, row.accepted_at or row.applied_at
 
 
 def _check_recorded_seats(findings: Findings, ledger: Iterable[Outcome]) -> None:
@@ -160,7 +156,9 @@ def _check_recorded_seats(findings: Findings, ledger: Iterable[Outcome]) -> None
                     reserved.discard(row.promoted_student_id)
                     enrolled.add(row.promoted_student_id)
         if len(enrolled) > course.max_capacity:
-            findings.compare(row.applied_index, "seats taken", f"at most {course.max_capacity}", len(enrolled))
+            findings.compare(
+                row.applied_index, "seats taken", f"at most {course.max_capacity}", len(enrolled)
+            )
         if len(reserved) > course.reserve_limit:
             findings.compare(
                 row.applied_index, "reserve positions taken", f"at most {course.reserve_limit}", len(reserved)
@@ -169,9 +167,7 @@ def _check_recorded_seats(findings: Findings, ledger: Iterable[Outcome]) -> None
 
 def _check_stored_roster(findings: Findings, roster: Roster) -> None:
     expected: dict[StudentId, str] = dict.fromkeys(roster.enrolled, "ENROLLED")
-    expected |= {
-        student: f"RESERVED {position}" for position, student in enumerate(roster.reserve, start=1)
-    }
+    expected |= {student: f"RESERVED {position}" for position, student in enumerate(roster.reserve, start=1)}
     found = {
         student: status if position is None else f"{status} {position}"
         for student, status, position in findings.course.roster

@@ -9,10 +9,10 @@ from uuid import uuid4
 
 import pytest
 import redis
-from sqlalchemy import Engine
-
 from alembic import command
 from alembic.config import Config
+from sqlalchemy import Connection, Engine
+
 from scripts.local_servers import LocalPostgres, LocalValkey, free_port
 from shared.course_queue.connection import sync_client
 from shared.database import command_engine, writing
@@ -20,6 +20,9 @@ from shared.rules import Window
 from shared.security import hash_password
 from shared.settings import Settings
 from shared.store import catalogue, imports, students
+
+# Should pytest-alembic be installed: it hangs its own tests on this file, in a way that pytest 9.2 no longer takes.
+collect_ignore = ["conftest.py"]
 
 REPOSITORY = Path(__file__).parent.parent
 BCRYPT_COST = 4
@@ -39,7 +42,7 @@ class Account:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def plain_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def plain_environment() -> Iterator[None]:
     """Whatever the developer's shell sets for the running system, the tests do not see it."""
     with pytest.MonkeyPatch.context() as patch:
         for name in Settings.model_fields:
@@ -119,7 +122,12 @@ AccountFactory = Callable[[int], list[Account]]
 
 @pytest.fixture(scope="session")
 def make_course(engine: Engine) -> CourseFactory:
-    """make_course(capacity, reserve_limit, window) -> the id of a new course in a semester of its own."""
+    """Makes a course, in a semester of its own, from (capacity, reserve limit, window); returns its id."""
+    return course_factory(engine)
+
+
+def course_factory(engine: Engine) -> CourseFactory:
+    """A maker of courses in the engine's database."""
 
     def make(capacity: int = 1, reserve_limit: int = 1, window: Window = OPEN_WINDOW) -> str:
         number = next(_numbers)
@@ -143,23 +151,26 @@ def make_course(engine: Engine) -> CourseFactory:
 
 @pytest.fixture(scope="session")
 def make_accounts(engine: Engine) -> AccountFactory:
-    """make_accounts(n) -> that many new students, who can all log in with the same password."""
+    """Makes a number of new students, who can all log in with the same password."""
+    return account_factory(engine)
+
+
+def account_factory(engine: Engine) -> AccountFactory:
+    """A maker of students in the engine's database."""
     password_hash = hash_password(PASSWORD, BCRYPT_COST)
 
     def make(count: int) -> list[Account]:
         prefix = uuid4().hex[:8]
         numbers = [f"T{prefix}{index:05}" for index in range(count)]
+        rows = [{"student_number": number, "password_hash": password_hash} for number in numbers]
         with writing(engine) as connection:
-            imports.upsert_students(
-                connection,
-                [{"student_number": number, "password_hash": password_hash} for number in numbers],
-            )
+            imports.upsert_students(connection, rows)
             return [Account(_student_id(connection, number), number) for number in numbers]
 
     return make
 
 
-def _student_id(connection, student_number: str) -> str:
+def _student_id(connection: Connection, student_number: str) -> str:
     found = students.credentials(connection, student_number)
     assert found is not None
     return found.student_id
@@ -167,7 +178,7 @@ def _student_id(connection, student_number: str) -> str:
 
 @pytest.fixture(scope="session")
 def make_students(make_accounts: AccountFactory) -> StudentFactory:
-    """make_students(n) -> the ids of that many new students."""
+    """Makes a number of new students; returns their ids."""
 
     def make(count: int) -> list[str]:
         return [account.student_id for account in make_accounts(count)]

@@ -66,5 +66,5 @@ class ReferenceCourse:
 
     def rows(self) -> dict[str, tuple[str, int | None]]:
         """Student -> (status, reserve position), as the registrations table must hold them."""
-        seats = {student: ("ENROLLED", None) for student in self.enrolled}
+        seats = dict.fromkeys(self.enrolled, ("ENROLLED", None))
         return seats | {student: ("RESERVED", place) for place, student in enumerate(self.reserve, start=1)}

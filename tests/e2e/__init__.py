@@ -1,0 +1,1 @@
+"""The whole system over HTTP: every process real, nothing mocked."""

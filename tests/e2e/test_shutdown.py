@@ -1,0 +1,86 @@
+"""SIGTERM: what is in hand is brought to its end, and nothing is lost."""
+
+import signal
+import socket
+from concurrent.futures import ThreadPoolExecutor
+
+import psutil
+
+from tests.e2e.campus import Campus, Student
+from tests.e2e.stack import Stack
+from tests.e2e.waiting import wait_until
+
+REQUESTS = 300
+
+
+def applied_in(stack: Stack, course_id: str) -> int:
+    """How many of a course's requests are in the ledger."""
+    query = "SELECT count(*) AS rows FROM registration_requests WHERE course_id = %s"
+    return int(stack.sql(query, course_id)[0]["rows"])
+
+
+def test_a_worker_told_to_stop_in_the_middle_ends_its_round_and_loses_nothing(
+    stack: Stack, campus: Campus
+) -> None:
+    """Exit code 0 while most requests still wait; each of them is applied once by the next worker, in order."""
+    course_id = campus.course(seats=10, reserve=5)
+    stack.stop_workers()
+    students = campus.students(REQUESTS)
+    answers = [student.register(course_id) for student in students]
+    stack.start_workers(ROUND_SIZE_MAX="1")
+    wait_until(lambda: applied_in(stack, course_id) > 3, "some requests are applied")
+    assert stack.stop_workers() == 0
+    applied, waiting = applied_in(stack, course_id), stack.waiting_in(course_id)
+    assert waiting, "the signal came too late to prove anything"
+    assert applied + len(waiting) == REQUESTS
+    stack.start_workers()
+    wait_until(lambda: not stack.waiting_in(course_id), "the queue drains")
+    outcomes = [student.outcome(answer) for student, answer in zip(students, answers, strict=True)]
+    assert [one["sequence"] for one in outcomes] == list(range(1, REQUESTS + 1))
+    assert [one["result"] for one in outcomes] == ["ENROLLED"] * 10 + ["RESERVED"] * 5 + [None] * (
+        REQUESTS - 15
+    )
+    assert "0 differences" in stack.audit()
+
+
+def test_several_workers_told_to_stop_all_end(stack: Stack) -> None:
+    """SIGTERM to the supervisor ends every worker process, with exit code 0, and hands back every shard."""
+    stack.stop_workers()
+    stack.start_workers(2)
+    children = stack.workers.children()
+    assert len(children) == 2
+    assert stack.stop_workers() == 0
+    assert not any(psutil.pid_exists(child.pid) and child.is_running() for child in children)
+    assert stack.shards_owned_by() == {}
+
+
+def test_what_was_accepted_before_a_restart_of_the_api_is_found_after_it(
+    stack: Stack, student: Student, course_id: str
+) -> None:
+    """The same Location shows the same waiting request, in the same place."""
+    with stack.held(course_id):
+        answer = student.register(course_id)
+        stack.restart_api()
+        assert student.get(answer.headers["Location"]).json() == answer.json()
+    assert student.outcome(answer)["result"] == "ENROLLED"
+
+
+def test_an_api_told_to_stop_still_answers_who_is_waiting(
+    stack: Stack, student: Student, course_id: str
+) -> None:
+    """SIGTERM lets a client that waits for its outcome have it, and then ends the process."""
+    with ThreadPoolExecutor(1) as device:
+        with stack.held(course_id):
+            pending = device.submit(student.register, course_id, wait=25)
+            wait_until(lambda: stack.waiting_in(course_id), "the request waits")
+            stack.api.send(signal.SIGTERM)
+            wait_until(lambda: refuses_connections(stack.api_port), "the API takes no new connections")
+            assert not pending.done()
+        assert pending.result().json()["result"] == "ENROLLED"
+    stack.api.wait()
+
+
+def refuses_connections(port: int) -> bool:
+    """Whether nobody listens on the port."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0

@@ -1,0 +1,1 @@
+"""Killing, freezing and poisoning the system under load, and counting afterwards."""

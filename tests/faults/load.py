@@ -1,0 +1,160 @@
+"""Students' clients at work: they retry with the same Idempotency-Key until they know, and write down all they saw."""
+
+import asyncio
+import random
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+from uuid import UUID
+
+import httpx
+
+from tests.e2e.campus import Student
+from tests.e2e.waiting import wait_until
+
+Document = dict[str, Any]
+
+RETRY_PAUSE_S = 0.05
+CALL_LIMIT_S = 6.0
+# A client that has not got its answer by then has been let down.
+PATIENCE_S = 45.0
+TRY_AGAIN = (429, 503)
+
+
+@dataclass
+class Sent:
+    """One call a student meant, however often it was repeated, and everything that came back."""
+
+    student: Student
+    course_id: str
+    operation: str
+    key: str
+    request_ids: set[str] = field(default_factory=set)
+    finals: list[Document] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
+    aside: bool = False
+
+
+class Load:
+    """Registers and drops at random for as long as the block runs; at its end every client waits for its outcome."""
+
+    def __init__(self, url: str, students: Sequence[Student], course_ids: Sequence[str], seed: int) -> None:
+        self._url = url
+        # Every fourth student uses two devices at once.
+        self._devices = [*students, *students[::4]]
+        self._course_ids = course_ids
+        self._seed = seed
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="load")
+        self._problem: BaseException | None = None
+        self.sent: list[Sent] = []
+        self.accepted = 0
+        self.finals = 0
+        self.failed_calls = 0
+
+    @property
+    def in_flight(self) -> int:
+        """How many calls are meant and not yet brought to an outcome."""
+        return sum(not one.finals and not one.aside for one in self.sent)
+
+    def wait_for_finals(self, more: int, what: str = "the load gets outcomes") -> None:
+        """Wait until so many more outcomes were seen."""
+        goal = self.finals + more
+        wait_until(lambda: self.finals >= goal or self._problem, what, PATIENCE_S)
+
+    def wait_for_accepted(self, more: int) -> None:
+        """Wait until so many more requests were accepted."""
+        goal = self.accepted + more
+        wait_until(lambda: self.accepted >= goal or self._problem, "the load is accepted", PATIENCE_S)
+
+    def accepted_aside(self, student: Student, course_id: str, request_id: str) -> None:
+        """Count a request in that somebody else submitted; it is read when everything is checked."""
+        self.sent.append(Sent(student, course_id, "register", "", {request_id}, aside=True))
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ending.set()
+        self._thread.join(2 * PATIENCE_S)
+        if error is None:
+            assert not self._thread.is_alive(), "clients still wait for outcomes"
+            if self._problem is not None:
+                raise self._problem
+
+    async def _run(self) -> None:
+        limits = httpx.Limits(
+            max_connections=len(self._devices), max_keepalive_connections=len(self._devices)
+        )
+        async with httpx.AsyncClient(
+            base_url=self._url, timeout=CALL_LIMIT_S, limits=limits, verify=False
+        ) as http:
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for number, student in enumerate(self._devices):
+                        group.create_task(self._use(http, student, random.Random(f"{self._seed}-{number}")))
+            except BaseExceptionGroup as problems:
+                self._problem = problems.exceptions[0]
+
+    async def _use(self, http: httpx.AsyncClient, student: Student, chance: random.Random) -> None:
+        while not self._ending.is_set():
+            operation = chance.choices(["register", "drop"], [3, 2])[0]
+            key = str(UUID(int=chance.getrandbits(128)))
+            one = Sent(student, chance.choice(self._course_ids), operation, key)
+            self.sent.append(one)
+            await self._submit(http, one, wait=chance.choice([None, 4]))
+            if not one.finals and one.request_ids:
+                await self._follow(http, one)
+            if chance.random() < 0.1:
+                await self._submit(http, one, wait=4)
+
+    async def _submit(self, http: httpx.AsyncClient, one: Sent, wait: int | None) -> None:
+        """Post until it is answered, always with the same key."""
+        headers = {**one.student.headers, "Idempotency-Key": one.key}
+        if wait is not None:
+            headers["Prefer"] = f"wait={wait}"
+        answer = await self._call(http, "POST", f"/courses/{one.course_id}/{one.operation}", headers)
+        if answer.status_code in (200, 202):
+            self.accepted += not one.request_ids
+            self._note(one, answer.json())
+        else:
+            one.unexpected.append(f"{answer.status_code} {answer.text}")
+
+    async def _follow(self, http: httpx.AsyncClient, one: Sent) -> None:
+        """Poll until it is final."""
+        [request_id] = one.request_ids
+        deadline = time.monotonic() + PATIENCE_S
+        while not one.finals:
+            answer = await self._call(http, "GET", f"/requests/{request_id}?wait=4", one.student.headers)
+            if answer.status_code != 200:
+                one.unexpected.append(f"{answer.status_code} {answer.text}")
+                return
+            self._note(one, answer.json())
+            assert time.monotonic() < deadline, f"{request_id} never became final"
+
+    def _note(self, one: Sent, document: Document) -> None:
+        one.request_ids.add(document["request_id"])
+        if document["status"] != "QUEUED":
+            self.finals += not one.finals
+            one.finals.append(document)
+
+    async def _call(
+        self, http: httpx.AsyncClient, method: str, path: str, headers: dict[str, str]
+    ) -> httpx.Response:
+        """Call until the answer is more than `come back later`."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            with suppress(httpx.TransportError):
+                answer = await http.request(method, path, headers=headers)
+                if answer.status_code not in TRY_AGAIN:
+                    return answer
+            self.failed_calls += 1
+            assert time.monotonic() < deadline, f"{method} {path} got no answer"
+            await asyncio.sleep(RETRY_PAUSE_S)

@@ -1,0 +1,100 @@
+"""Catching a worker at an exact moment of a round, so that a fault lands where it hurts."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+
+import psutil
+import psycopg2
+
+from tests.e2e.stack import Stack
+from tests.e2e.waiting import wait_until
+
+
+@dataclass(frozen=True)
+class Caught:
+    """A worker that has decided a round and waits to write its ledger rows."""
+
+    worker_pid: int
+    backend_pid: int
+
+
+@contextmanager
+def caught_before_commit(stack: Stack) -> Iterator[Caught]:
+    """Hold the ledger against writing until a worker waits for it with its round decided; let go when the block ends.
+
+    Keep the block shorter than the workers' lock timeout of one second.
+    """
+    with closing(psycopg2.connect(stack.postgres.url)) as holder, holder.cursor() as cursor:
+        cursor.execute("LOCK TABLE registration_requests IN SHARE MODE")
+        yield wait_until(lambda: waiting_for_the_ledger(stack), "a worker is in the middle of a round", 10)
+
+
+def waiting_for_the_ledger(stack: Stack) -> Caught | None:
+    """A worker whose session waits for a lock on the ledger."""
+    rows = stack.sql("""
+        SELECT a.pid, split_part(a.application_name, '.', -2)::int AS worker_pid
+          FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+         WHERE l.relation = 'registration_requests'::regclass AND NOT l.granted
+    """)
+    return Caught(rows[0]["worker_pid"], rows[0]["pid"]) if rows else None
+
+
+# Commits of ledger rows wait for this advisory lock while the trigger is there.
+COMMIT_GATE = 731_499
+INSTALL_GATE = f"""
+    CREATE FUNCTION wait_at_the_gate() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        PERFORM pg_advisory_xact_lock_shared({COMMIT_GATE});
+        RETURN NULL;
+    END $$;
+    CREATE CONSTRAINT TRIGGER gate AFTER INSERT ON registration_requests DEFERRABLE INITIALLY DEFERRED
+       FOR EACH ROW EXECUTE FUNCTION wait_at_the_gate();
+"""
+REMOVE_GATE = "DROP TRIGGER gate ON registration_requests; DROP FUNCTION wait_at_the_gate()"
+
+
+@contextmanager
+def caught_in_commit(stack: Stack) -> Iterator[Caught]:
+    """Hold commits back until a worker has sent one and waits for the answer; let it happen when the block ends.
+
+    Whatever becomes of the worker meanwhile, the round is committed, and the worker has not yet taken it off the queue.
+    Keep the block shorter than the workers' lock timeout of one second.
+    """
+    with closing(psycopg2.connect(stack.postgres.url)) as gate, gate.cursor() as cursor:
+        gate.autocommit = True
+        cursor.execute(INSTALL_GATE)
+        try:
+            cursor.execute("SELECT pg_advisory_lock(%s)", (COMMIT_GATE,))
+            try:
+                yield wait_until(
+                    lambda: waiting_at_the_gate(stack), "a worker is in the middle of a commit", 10
+                )
+            finally:
+                cursor.execute("SELECT pg_advisory_unlock(%s)", (COMMIT_GATE,))
+        finally:
+            cursor.execute(REMOVE_GATE)
+
+
+def waiting_at_the_gate(stack: Stack) -> Caught | None:
+    """A worker whose commit waits."""
+    rows = stack.sql(
+        "SELECT a.pid, split_part(a.application_name, '.', -2)::int AS worker_pid"
+        "  FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid"
+        " WHERE l.locktype = 'advisory' AND l.objid = %s AND NOT l.granted",
+        COMMIT_GATE,
+    )
+    return Caught(rows[0]["worker_pid"], rows[0]["pid"]) if rows else None
+
+
+def gone(pid: int) -> bool:
+    """Whether the process has ended; a zombie has."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def ledger_rows(stack: Stack) -> int:
+    """How many requests have come to an end."""
+    return int(stack.sql("SELECT count(*) AS rows FROM registration_requests")[0]["rows"])

@@ -1,0 +1,268 @@
+"""Entries that are no requests of ours, pushed straight into a queue: FAILED at their own place, blocking nobody."""
+
+import json
+import pickle
+import time
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+from zlib import crc32
+
+import pytest
+from redis import Redis
+from rq import Queue
+from rq.registry import FailedJobRegistry
+from rq.serializers import JSONSerializer
+
+from tests.e2e.campus import Campus, Student
+from tests.e2e.stack import SHARDS, Stack
+from tests.e2e.waiting import wait_until
+from tests.faults.evidence import check_everything, ledger_of
+from tests.faults.load import Load
+
+
+class Hostile:
+    """Unpickling it would run a command."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (exit, (1,))
+
+
+def push(client: Redis, course_id: str, request_id: str, data: bytes | None = None) -> None:
+    """Put an entry at the end of a course's queue as any client of Redis could."""
+    if data is not None:
+        job = {
+            "data": data,
+            "origin": f"course-{course_id}",
+            "status": "queued",
+            "created_at": "2026-01-01T00:00:00Z",
+        }
+        client.hset(f"rq:job:{request_id}", mapping=job)
+    client.rpush(f"rq:queue:course-{course_id}", request_id)
+    client.sadd("rq:queues", f"rq:queue:course-{course_id}")
+    client.sadd(f"cr:ready:{crc32(course_id.encode()) % SHARDS}", course_id)
+
+
+def push_missing_hash(client: Redis, course_id: str) -> None:
+    """An id without a job."""
+    push(client, course_id, str(uuid4()))
+
+
+def push_hostile_function(client: Redis, course_id: str) -> None:
+    """A job that names a function of the operating system."""
+    push(client, course_id, str(uuid4()), b'["os.system", null, ["touch /tmp/poisoned"], {}]')
+
+
+def push_pickle(client: Redis, course_id: str) -> None:
+    """A job in pickle, as RQ writes it by default."""
+    push(client, course_id, str(uuid4()), pickle.dumps(("os.system", None, (Hostile(),), {})))
+
+
+def push_nonsense_id(client: Redis, course_id: str) -> None:
+    """An id that is no UUID, and no text either."""
+    push(client, course_id, b"\xff\x00no uuid", b"[]")
+
+
+def push_wrong_type(client: Redis, course_id: str) -> None:
+    """An id whose job key holds something that is no hash."""
+    request_id = str(uuid4())
+    client.set(f"rq:job:{request_id}", "not a hash")
+    push(client, course_id, request_id)
+
+
+def push_deep_json(client: Redis, course_id: str) -> None:
+    """A payload nested deeper than any parser likes."""
+    push(client, course_id, str(uuid4()), b"[" * 100_000)
+
+
+def push_huge_numbers(client: Redis, course_id: str) -> None:
+    """Our own form with numbers that no database column holds."""
+    request_id = str(uuid4())
+    payload = (
+        f'["registration.apply", null, [], {{"version": 1, "request_id": "{request_id}", "course_id": "{course_id}",'
+        f' "student_id": "{uuid4()}", "operation": "REGISTER", "generation": "{uuid4()}", "sequence": 1{"0" * 400},'
+        f' "accepted_at_us": 1e999}}]'
+    )
+    push(client, course_id, request_id, payload.encode())
+
+
+Poison = Callable[[Redis, str], None]
+
+POISONS: list[Poison] = [
+    push_missing_hash,
+    push_hostile_function,
+    push_pickle,
+    push_nonsense_id,
+    push_wrong_type,
+    push_deep_json,
+    push_huge_numbers,
+]
+
+
+def failed_jobs(stack: Stack, course_id: str) -> list[str]:
+    """What RQ shows as failed for a course."""
+    with stack.redis() as client:
+        queue = Queue(f"course-{course_id}", connection=client, serializer=JSONSerializer)
+        return FailedJobRegistry(queue=queue).get_job_ids()
+
+
+def test_poison_under_load_fails_at_its_own_place(stack: Stack, campus: Campus, seed: int) -> None:
+    """Every kind of poison between real requests: one FAILED row each, in the order of the queue, and all else holds."""
+    course_ids = [campus.course(seats=seats, reserve=3) for seats in (2, 6, 10)]
+    poisoned = course_ids[0]
+    load = Load(stack.api_url, campus.students(24), course_ids, seed)
+    with load:
+        load.wait_for_finals(40)
+        with stack.held(poisoned), stack.redis() as client:
+            for poison in POISONS:
+                length = client.llen(f"rq:queue:course-{poisoned}")
+                poison(client, poisoned)
+                bystander = campus.student()
+                load.accepted_aside(bystander, poisoned, bystander.register(poisoned).json()["request_id"])
+                assert client.llen(f"rq:queue:course-{poisoned}") >= length + 2
+            queue = [
+                raw.decode(errors="replace") for raw in client.lrange(f"rq:queue:course-{poisoned}", 0, -1)
+            ]
+        load.wait_for_finals(40, "outcomes after the poison")
+    check_everything(stack, load, course_ids)
+    accepted = {request_id for one in load.sent for request_id in one.request_ids}
+    expected = [request_id if request_id in accepted else "FAILED" for request_id in queue]
+    rows = ledger_of(stack, [poisoned])
+    start = next(number for number, row in enumerate(rows) if row["request_id"] == queue[0])
+    found = [row["request_id"] if row["status"] != "FAILED" else "FAILED" for row in rows[start:]]
+    assert found[: len(expected)] == expected
+    assert expected.count("FAILED") == found.count("FAILED") == len(POISONS)
+    assert len(failed_jobs(stack, poisoned)) == len(POISONS)
+
+
+@pytest.mark.parametrize("poison", POISONS)
+def test_poison_alone_at_the_head_blocks_nobody(poison: Poison, stack: Stack, campus: Campus) -> None:
+    """A poisoned first entry of a course fails, and the student behind it is enrolled."""
+    course_id, student = campus.course(), campus.student()
+    with stack.held(course_id), stack.redis() as client:
+        poison(client, course_id)
+        answer = student.register(course_id)
+    assert student.outcome(answer)["result"] == "ENROLLED"
+    first, second = ledger_of(stack, [course_id])
+    assert (first["status"], first["reason"], first["student_id"]) == ("FAILED", "internal_error", None)
+    assert second["request_id"] == answer.json()["request_id"]
+    assert len(failed_jobs(stack, course_id)) == 1
+
+
+@pytest.mark.parametrize(
+    ("function", "version"), [("os.system", 1), ("registration.apply", 2), ("worker.applying.apply_round", 1)]
+)
+def test_a_forged_job_is_taken_for_no_request_even_with_a_perfect_payload(
+    function: str, version: int, stack: Stack, campus: Campus
+) -> None:
+    """Only our one function name in our version is a request; anything else registers nobody."""
+    course_id, student = campus.course(), campus.student()
+    campus.student().dropped(course_id)
+    payload = {
+        "version": version,
+        "request_id": str(uuid4()),
+        "course_id": course_id,
+        "student_id": student.student_id,
+        "operation": "REGISTER",
+        "sequence": 1000,
+        "accepted_at_us": time.time_ns() // 1000,
+    }
+    with stack.redis() as client:
+        payload["generation"] = client.get("cr:generation").decode()
+        push(client, course_id, payload["request_id"], json.dumps([function, None, [], payload]).encode())
+    wait_until(lambda: not stack.waiting_in(course_id), "the queue drains")
+    assert failed_jobs(stack, course_id) == [payload["request_id"]]
+    assert student.my_courses(campus.semester_id) == []
+
+
+def test_a_finished_request_delivered_again_changes_nothing(stack: Stack, campus: Campus) -> None:
+    """The id of a finished request back in its queue, job or no job: no second row, and its outcome stays."""
+    course_id = campus.course(seats=1)
+    student, other = campus.students(2)
+    outcome = student.registered(course_id)
+    with stack.redis() as client:
+        for forget in (False, True):
+            if forget:
+                client.delete(f"rq:job:{outcome['request_id']}")
+            push(client, course_id, outcome["request_id"])
+            wait_until(lambda: not stack.waiting_in(course_id), "the queue drains")
+            assert student.get(f"/requests/{outcome['request_id']}").json() == outcome
+    assert other.registered(course_id)["reason"] == "course_full"
+    assert [row["applied_index"] for row in ledger_of(stack, [course_id])] == [1, 2]
+    assert failed_jobs(stack, course_id) == []
+
+
+@pytest.mark.parametrize("state", ["remembered", "forgotten"])
+def test_a_finished_request_of_another_course_fails_there_and_stays_what_it_was(
+    state: str, stack: Stack, campus: Campus
+) -> None:
+    """Its id in a foreign queue cannot change its outcome, nor the foreign roster."""
+    own, foreign = campus.course(), campus.course()
+    student = campus.student()
+    outcome = student.registered(own)
+    with stack.redis() as client:
+        if state == "forgotten":
+            client.delete(f"rq:job:{outcome['request_id']}")
+        push(client, foreign, outcome["request_id"])
+    wait_until(lambda: not stack.waiting_in(foreign), "the queue drains")
+    assert student.get(f"/requests/{outcome['request_id']}").json() == outcome
+    assert campus.student().registered(foreign)["result"] == "ENROLLED"
+    assert len(ledger_of(stack, [own])) == 1
+    [failed] = ledger_of(stack, [foreign])[:-1]
+    assert failed["status"] == "FAILED"
+    assert "0 differences" in stack.audit()
+
+
+def test_a_waiting_request_of_another_course_fails_there_and_is_applied_at_its_own_place(
+    stack: Stack, campus: Campus
+) -> None:
+    """A foreign id cannot take a request's row away from it, even when the foreign queue is worked on first."""
+    own, foreign = campus.course(), campus.course()
+    student, stranger = campus.students(2)
+    with stack.held(own):
+        answer = student.register(own)
+        with stack.redis() as client:
+            push(client, foreign, answer.json()["request_id"])
+        assert stranger.registered(foreign)["result"] == "ENROLLED"
+        assert student.get(answer.headers["Location"]).json()["status"] == "QUEUED"
+    assert student.outcome(answer)["result"] == "ENROLLED"
+    assert [row["status"] for row in ledger_of(stack, [foreign])] == ["FAILED", "APPLIED"]
+    assert "0 differences" in stack.audit()
+
+
+def lose_the_job_of_a_waiting_request(stack: Stack, student: Student, course_id: str) -> str:
+    """Have a request accepted, delete its job as somebody might by hand, let the worker come to it; its Location."""
+    with stack.held(course_id):
+        location = student.register(course_id).headers["Location"]
+        with stack.redis() as client:
+            client.delete(location.replace("/requests/", "rq:job:"))
+    wait_until(lambda: not stack.waiting_in(course_id), "the queue drains")
+    assert [row["status"] for row in ledger_of(stack, [course_id])] == ["FAILED"]
+    return location
+
+
+def test_a_request_whose_job_was_deleted_is_shown_to_its_student_as_failed(
+    stack: Stack, campus: Campus
+) -> None:
+    """A 202 is never 404 afterwards, even when somebody deleted the job by hand."""
+    course_id, student = campus.course(), campus.student()
+    location = lose_the_job_of_a_waiting_request(stack, student, course_id)
+    assert student.get(location).json()["status"] == "FAILED"
+
+
+def test_a_student_whose_job_was_deleted_is_not_locked_out_of_the_course(
+    stack: Stack, campus: Campus
+) -> None:
+    """Asking again is a new request, not a repetition of one that is gone."""
+    course_id, student = campus.course(), campus.student()
+    lose_the_job_of_a_waiting_request(stack, student, course_id)
+    assert student.registered(course_id)["result"] == "ENROLLED"
+
+
+def test_a_ready_course_that_does_not_exist_ends_as_failed(stack: Stack, campus: Campus) -> None:
+    """An entry in the queue of a course without a row is recorded as FAILED and removed."""
+    course_id = str(uuid4())
+    with stack.redis() as client:
+        push_missing_hash(client, course_id)
+    wait_until(lambda: not stack.waiting_in(course_id), "the queue drains")
+    assert [row["status"] for row in ledger_of(stack, [course_id])] == ["FAILED"]

@@ -1,0 +1,199 @@
+"""The API's side of accepting: many at once in one pipeline, and honest when Redis is away."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import TypeVar
+from uuid import uuid4
+
+import pytest
+import redis
+import redis.asyncio
+
+from scripts.local_servers import LocalValkey, free_port
+from shared.course_queue import keys
+from shared.course_queue.accepting import BATCH_SIZE_MAX, Acceptor, Asked, Repeated
+from shared.course_queue.connection import async_client, sync_client
+from shared.errors import KeyConflictError, QueueFullError, QueueUnavailableError, StudentLimitError
+from shared.requests import Place
+from shared.rules import Operation
+from shared.settings import Settings
+
+Answer = TypeVar("Answer")
+
+
+def asked(course_id: str, student_id: str | None = None, key: str | None = None) -> Asked:
+    """A register of a new student, unless told otherwise."""
+    return Asked(str(uuid4()), student_id or str(uuid4()), course_id, "TST1 001", Operation.REGISTER, key)
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Acceptor]:
+    """An acceptor at work, as in an API process."""
+    async with async_client(settings) as client:
+        acceptor = Acceptor(client, settings)
+        task = asyncio.create_task(acceptor.run())
+        yield acceptor
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def with_acceptor(settings: Settings, use: Callable[[Acceptor], Awaitable[Answer]]) -> Answer:
+    """Run a conversation with an acceptor."""
+
+    async def conversation() -> Answer:
+        async with running(settings) as acceptor:
+            return await use(acceptor)
+
+    return asyncio.run(conversation())
+
+
+def test_many_at_once_get_contiguous_sequences_in_the_order_of_the_queue(
+    redis_client: redis.Redis, settings: Settings
+) -> None:
+    """Rule C, over several pipelines' worth of requests to two courses."""
+    courses, count = [str(uuid4()), str(uuid4())], BATCH_SIZE_MAX + 50
+
+    async def rush(acceptor: Acceptor) -> list[list[Place | Repeated]]:
+        per_course = [[acceptor.accept(asked(course)) for _ in range(count)] for course in courses]
+        return [await asyncio.gather(*calls) for calls in per_course]
+
+    for course, places in zip(courses, with_acceptor(settings, rush), strict=True):
+        by_sequence = {place.sequence: place.request_id for place in places if isinstance(place, Place)}
+        assert sorted(by_sequence) == list(range(1, count + 1))
+        waiting = [raw.decode() for raw in redis_client.lrange(keys.queue(course), 0, -1)]
+        assert waiting == [by_sequence[sequence] for sequence in range(1, count + 1)]
+
+
+def test_one_students_impatient_clicks_are_one_request(redis_client: redis.Redis, settings: Settings) -> None:
+    """P4: one is accepted, all others are led to it."""
+    course, student = str(uuid4()), str(uuid4())
+
+    async def click(acceptor: Acceptor) -> list[Place | Repeated]:
+        return await asyncio.gather(*[acceptor.accept(asked(course, student)) for _ in range(30)])
+
+    answers = with_acceptor(settings, click)
+    assert len([answer for answer in answers if isinstance(answer, Place)]) == 1
+    assert len({answer.request_id for answer in answers}) == 1
+    assert redis_client.llen(keys.queue(course)) == 1
+
+
+def test_each_refusal_reaches_the_one_who_asked(redis_client: redis.Redis, settings: Settings) -> None:
+    """P8: within one pipeline each gets its own answer."""
+    tight = settings.model_copy(update={"queue_limit": 1, "student_waiting_limit": 1})
+    course, student = str(uuid4()), str(uuid4())
+
+    async def ask(acceptor: Acceptor) -> list[object]:
+        return await asyncio.gather(
+            acceptor.accept(asked(course, student, key="k")),
+            acceptor.accept(asked(course)),
+            acceptor.accept(asked(str(uuid4()), student)),
+            acceptor.accept(asked(str(uuid4()), student, key="k")),
+            acceptor.accept(asked(course, student, key="k")),
+            return_exceptions=True,
+        )
+
+    answers = with_acceptor(tight, ask)
+    assert [type(answer) for answer in answers] == [
+        Place,
+        QueueFullError,
+        StudentLimitError,
+        KeyConflictError,
+        Repeated,
+    ]
+
+
+def test_a_full_queue_says_when_half_of_it_will_be_done(
+    redis_client: redis.Redis, settings: Settings
+) -> None:
+    """P8: Retry-After follows from the length and the pace, and is at least a second."""
+    course = str(uuid4())
+    redis_client.rpush(keys.queue(course), *range(100))
+    redis_client.hset(keys.course(course), "pace_us", 200_000)
+    tight = settings.model_copy(update={"queue_limit": 100})
+    with pytest.raises(QueueFullError) as raised:
+        with_acceptor(tight, lambda acceptor: acceptor.accept(asked(course)))
+    assert raised.value.retry_after_s == 11
+
+
+def test_a_redis_that_has_forgotten_the_script_is_taught_again(
+    redis_client: redis.Redis, settings: Settings
+) -> None:
+    """After SCRIPT FLUSH, or a restart, nobody notices."""
+    course = str(uuid4())
+
+    async def flush_between(acceptor: Acceptor) -> list[int]:
+        sequences = []
+        for _ in range(3):
+            redis_client.script_flush()
+            places = await asyncio.gather(*[acceptor.accept(asked(course)) for _ in range(3)])
+            sequences += [place.sequence for place in places if isinstance(place, Place)]
+        return sequences
+
+    assert with_acceptor(settings, flush_between) == list(range(1, 10))
+
+
+def test_too_few_replicas_are_no_acceptance(redis_client: redis.Redis, settings: Settings) -> None:
+    """ACCEPT_REPLICAS: without a replica that has it on disk, the answer is 503; repeating it leads to the same place."""
+    strict = settings.model_copy(update={"accept_replicas": 1, "accept_replicas_timeout_ms": 50})
+    course, student = str(uuid4()), str(uuid4())
+    with pytest.raises(QueueUnavailableError, match="replicas"):
+        with_acceptor(strict, lambda acceptor: acceptor.accept(asked(course, student)))
+    answer = with_acceptor(settings, lambda acceptor: acceptor.accept(asked(course, student)))
+    assert isinstance(answer, Repeated)
+    assert redis_client.llen(keys.queue(course)) == 1
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[LocalValkey]:
+    """A Valkey of this test's own, to stop and start."""
+    with LocalValkey(tmp_path / "data", free_port()) as server:
+        yield server
+
+
+def test_without_redis_it_is_unavailable_at_once_and_goes_on_after_a_restart(
+    own_redis: LocalValkey, settings: Settings
+) -> None:
+    """P2 and P8: an error within moments, never a hang; what was accepted before the kill is still there after it."""
+    mine = settings.model_copy(update={"redis_url": own_redis.url})
+    course = str(uuid4())
+
+    async def outage(acceptor: Acceptor) -> float:
+        await acceptor.accept(asked(course))
+        own_redis.kill()
+        started = time.monotonic()
+        refused = await asyncio.gather(
+            *[acceptor.accept(asked(course)) for _ in range(20)], return_exceptions=True
+        )
+        took_s = time.monotonic() - started
+        assert {type(answer) for answer in refused} == {QueueUnavailableError}
+        own_redis.start()
+        place = await acceptor.accept(asked(course))
+        assert isinstance(place, Place)
+        assert (place.sequence, place.ahead) == (2, 1)
+        return took_s
+
+    assert with_acceptor(mine, outage) < 1.5
+    with sync_client(mine) as client:
+        assert client.llen(keys.queue(course)) == 2
+
+
+def test_a_redis_that_hangs_is_unavailable_within_its_time_limit(
+    own_redis: LocalValkey, settings: Settings
+) -> None:
+    """P8: frozen, it costs each caller `redis_timeout_ms` and one retry, not for ever."""
+    mine = settings.model_copy(update={"redis_url": own_redis.url, "redis_timeout_ms": 100})
+
+    async def freeze(acceptor: Acceptor) -> float:
+        await acceptor.accept(asked(str(uuid4())))
+        with sync_client(mine) as client:
+            client.client_pause(3_000)
+        started = time.monotonic()
+        with pytest.raises(QueueUnavailableError):
+            await acceptor.accept(asked(str(uuid4())))
+        return time.monotonic() - started
+
+    assert with_acceptor(mine, freeze) < 1.5

@@ -1,0 +1,85 @@
+"""Settings are checked at start, and production takes no shortcuts."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from shared.settings import DEVELOPMENT_SECRET_KEY, Settings
+
+OWN_SECRET = "0123456789abcdef0123456789abcdef"
+
+
+def make(**given: Any) -> Settings:
+    """Settings from these values alone."""
+    return Settings(_env_file=None, **given)
+
+
+def test_development_starts_with_nothing_set() -> None:
+    """Every setting has a default."""
+    assert make().environment == "development"
+
+
+@pytest.mark.parametrize("secret_key", [DEVELOPMENT_SECRET_KEY, "", "short", OWN_SECRET[:-1]])
+def test_production_refuses_the_built_in_and_any_short_secret(secret_key: str) -> None:
+    """The message names the variable to set."""
+    with pytest.raises(ValidationError, match="SECRET_KEY"):
+        make(environment="production", secret_key=secret_key)
+
+
+def test_production_starts_with_a_secret_of_ones_own() -> None:
+    """32 characters are enough."""
+    assert make(environment="production", secret_key=OWN_SECRET).secret_key == OWN_SECRET
+
+
+def test_production_refuses_an_unsafe_redis() -> None:
+    """ALLOW_UNSAFE_REDIS is for development only."""
+    with pytest.raises(ValidationError, match="ALLOW_UNSAFE_REDIS"):
+        make(environment="production", secret_key=OWN_SECRET, allow_unsafe_redis=True)
+
+
+def test_the_environment_names_each_setting_in_upper_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    """QUEUE_LIMIT sets queue_limit."""
+    monkeypatch.setenv("QUEUE_LIMIT", "123")
+    assert make().queue_limit == 123
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("queue_shards", 0),
+        ("queue_shards", 1025),
+        ("bcrypt_cost", 3),
+        ("round_size_max", 0),
+        ("wait_max_s", 31),
+        ("environment", "staging"),
+    ],
+)
+def test_a_senseless_value_is_refused_by_name(name: str, value: Any) -> None:
+    """The error says which setting is wrong."""
+    with pytest.raises(ValidationError, match=name):
+        make(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("postgresql://u:p@h:1/d?sslmode=require", "postgresql+psycopg2://u:p@h:1/d?sslmode=require"),
+        ("postgres://u@h/d", "postgresql+psycopg2://u@h/d"),
+        ("postgresql+psycopg2://u@h/d", "postgresql+psycopg2://u@h/d"),
+    ],
+)
+def test_every_usual_database_url_gets_the_installed_driver(given: str, expected: str) -> None:
+    """SQLAlchemy 2.1 takes a bare postgresql:// for a driver that is not installed."""
+    assert make(database_url=given).sqlalchemy_url == expected
+
+
+def test_the_secret_does_not_show_when_settings_are_printed() -> None:
+    """Nobody logs it by accident."""
+    assert OWN_SECRET not in repr(make(secret_key=OWN_SECRET))
+
+
+def test_settings_cannot_be_changed_after_start() -> None:
+    """Read once."""
+    with pytest.raises(ValidationError):
+        make().queue_limit = 1

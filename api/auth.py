@@ -3,16 +3,18 @@
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
-from fastapi.security import OAuth2PasswordRequestForm
+import structlog
+from fastapi import APIRouter, Form, Request
 
 from api.dependencies import ServicesOf
 from api.problems import CHALLENGE, Problem, problem_responses
-from api.schemas import Credentials, Token
+from api.schemas import Credentials, PasswordForm, Token
 from api.services import Services
-from shared.errors import PasswordTooLongError
+from shared.errors import DatabaseUnavailableError, PasswordTooLongError
 from shared.security import PASSWORD_BYTES_MAX, hash_cost, hash_password, issue_token, verify_password
 from shared.store import students
+
+log = structlog.get_logger()
 
 router = APIRouter(prefix="/auth", tags=["auth"], responses=problem_responses(401, 413, 422, 429, 503))
 
@@ -25,11 +27,10 @@ async def log_in(request: Request, services: ServicesOf, given: Credentials) -> 
 
 @router.post("/token", summary="Log in with an OAuth2 password form")
 async def log_in_with_form(
-    request: Request, services: ServicesOf, form: Annotated[OAuth2PasswordRequestForm, Depends()]
+    request: Request, services: ServicesOf, form: Annotated[PasswordForm, Form()]
 ) -> Token:
     """The same with `username` and `password` as a form: what the Authorize button of /docs sends."""
-    given = Credentials(student_number=form.username, password=form.password)
-    return await _token_for(services, given.student_number, given.password, _address(request))
+    return await _token_for(services, form.username, form.password, _address(request))
 
 
 def _address(request: Request) -> str:
@@ -53,8 +54,11 @@ async def _token_for(services: Services, student_number: str, password: str, add
 
 
 async def _upgrade_hash(services: Services, known: students.Credentials, password: str) -> None:
-    """Hash again when the configured cost has risen since: only now is the password at hand."""
+    """Hash again when the configured cost has risen since: only now is the password at hand. If not now, next time."""
     cost = services.settings.bcrypt_cost
     if hash_cost(known.password_hash) < cost:
         new_hash = await services.hashing.run(hash_password, password, cost)
-        await services.write(students.replace_hash, known.student_id, known.password_hash, new_hash)
+        try:
+            await services.write(students.replace_hash, known.student_id, known.password_hash, new_hash)
+        except DatabaseUnavailableError as error:
+            log.warning("hash not upgraded", problem=str(error.__cause__)[:200])

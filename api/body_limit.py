@@ -30,17 +30,28 @@ class BodyLimit:
         if self._announced(scope) > self._max_bytes:
             await respond_to_http_error(too_large())(scope, receive, send)
             return
-        seen = 0
+        seen, ended = 0, not self._is_chunked(scope)
 
         async def counted() -> Message:
-            nonlocal seen
+            nonlocal seen, ended
             message = await receive()
             seen += len(message.get("body", b""))
+            ended = ended or not message.get("more_body", False)
             if seen > self._max_bytes:
                 raise too_large()
             return message
 
-        await self._app(scope, counted, send)
+        async def closing(message: Message) -> None:
+            # Nobody reads the rest of a body that the route did not want: the server would, without end.
+            if message["type"] == "http.response.start" and not ended:
+                message["headers"] = [*message.get("headers", ()), (b"connection", b"close")]
+            await send(message)
+
+        await self._app(scope, counted, closing)
+
+    @staticmethod
+    def _is_chunked(scope: Scope) -> bool:
+        return any(name == b"transfer-encoding" for name, _ in scope["headers"])
 
     @staticmethod
     def _announced(scope: Scope) -> int:

@@ -4,7 +4,6 @@ import time
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any
-from uuid import uuid4
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
@@ -22,7 +21,7 @@ from api.schemas import EXAMPLE_ID, Course, RegistrationRequest
 from api.services import Services
 from api.tracking import LOOK_AGAIN_S, Document, final_document, is_final, poll_interval_s, wait_for
 from shared.course_queue.accepting import Asked
-from shared.requests import Place, waiting_document
+from shared.requests import Place, new_request_id, waiting_document
 from shared.rules import Operation, Reason, Window
 from shared.security import Identity
 from shared.store import catalogue
@@ -122,7 +121,14 @@ async def _submit(
     if course is None:
         raise not_found("course")
     _require_window(course.window)
-    asked = Asked(str(uuid4()), student.student_id, course_id, course.title, operation, headers.key)
+    asked = Asked(
+        new_request_id(student.student_id),
+        student.student_id,
+        course_id,
+        course.title,
+        operation,
+        headers.key,
+    )
     document = await _accept(services, asked, headers.wait_s)
     return _response(document, headers.wait_s)
 

@@ -23,12 +23,20 @@ class OutcomeHub:
     def __init__(self, client: redis.asyncio.Redis) -> None:
         self._client = client
         self._waiters: dict[str, list[Waiter]] = {}
+        self.closing = False
+
+    def close(self) -> None:
+        """Let nobody wait any longer: the process is about to end, and clients can go on waiting elsewhere."""
+        self.closing = True
+        self._wake_all()
 
     @contextmanager
     def waiting(self, request_id: str) -> Iterator[Waiter]:
         """A future for one request's outcome, for as long as the block runs."""
         waiter: Waiter = asyncio.get_running_loop().create_future()
         self._waiters.setdefault(request_id, []).append(waiter)
+        if self.closing:
+            _complete(waiter, None)
         try:
             yield waiter
         finally:

@@ -14,6 +14,7 @@ from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import FixedWindowRateLimiter
 
 from api.problems import Problem
+from shared.course_queue import keys
 from shared.course_queue.connection import RedisFailure
 from shared.security import hash_password
 from shared.settings import Settings
@@ -65,7 +66,7 @@ class FailureLimits:
         storage = RedisStorage(
             "async+" + settings.redis_url,
             implementation="redispy",
-            key_prefix="cr:login",
+            key_prefix=keys.LOGIN_FAILURES,
             connection_pool=client.connection_pool,  # type: ignore[arg-type]  # its hints forget this option
         )
         self._limiter = FixedWindowRateLimiter(storage)

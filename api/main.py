@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from api import auth, courses, operations, problems, requests, semesters
 from api.body_limit import BodyLimit
 from api.services import running_services
+from api.stopping import told_to_stop
 from shared.logs import configure_logging
 from shared.settings import Settings, load_settings
 
@@ -42,7 +43,8 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with running_services(settings) as services:
             app.state.services = services
-            yield
+            with told_to_stop(services.hub.close):
+                yield
 
     app = Application(
         title="Course registration", version="0.1.0", description=DESCRIPTION, lifespan=lifespan

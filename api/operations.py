@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from api.dependencies import ServicesOf
 from api.schemas import Health
 from api.services import Services
-from shared.course_queue.connection import RedisFailure, verify_durability
+from shared.course_queue.connection import RedisFailure, verify_durability, verify_writable
 from shared.database import ping
 from shared.errors import RegistrationSystemError
 
@@ -35,13 +35,18 @@ async def live() -> Health:
 async def ready(services: ServicesOf, response: Response) -> Health:
     """503 when Redis cannot take requests; with PostgreSQL away accepting goes on, so that is `degraded`, 200."""
     redis_state, postgresql_state = await asyncio.gather(
-        _state(verify_durability(services.redis, services.settings)), _state(_ping(services))
+        _state(_take_requests(services)), _state(_ping(services))
     )
     dependencies = {"redis": redis_state, "postgresql": postgresql_state}
     if redis_state != "ok":
         response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
         return Health(status="unavailable", dependencies=dependencies)
     return Health(status="ok" if postgresql_state == "ok" else "degraded", dependencies=dependencies)
+
+
+async def _take_requests(services: Services) -> None:
+    await verify_durability(services.redis, services.settings)
+    await verify_writable(services.redis)
 
 
 async def _ping(services: Services) -> None:

@@ -29,7 +29,6 @@ TYPE_PREFIX = "urn:course-registration:problem:"
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 SOON = {"Retry-After": "1"}
 HTTP_CODES = {
-    400: "bad_request",
     404: "not_found",
     405: "method_not_allowed",
     413: "content_too_large",
@@ -165,8 +164,11 @@ def _on_invalid(request: Request, error: Exception) -> JSONResponse:  # noqa: AR
     return respond(problem, {"errors": findings})
 
 
-def _on_http_error(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001 - a handler's form
+def _on_http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
+    if error.status_code == HTTPStatus.BAD_REQUEST:
+        # The framework's word for a body that it cannot decode.
+        return _on_invalid(request, invalid("body", str(error.detail)))
     return respond_to_http_error(error)
 
 

@@ -16,6 +16,9 @@ Id = Annotated[str, StringConstraints(pattern=UUID_PATTERN), AfterValidator(str.
 PlainText = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 """Text that PostgreSQL can hold."""
 
+StudentNumber = Annotated[PlainText, Field(min_length=1, max_length=64)]
+Password = Annotated[PlainText, Field(min_length=1, max_length=256, repr=False)]
+
 EXAMPLE_ID = "3f0e9c2a-6d1b-4f0e-9a51-0c7f4f1e2b8d"
 EXAMPLE_COURSE_ID = "b81e2c55-0c39-4d42-8a8a-2f6f6f7c0a11"
 EXAMPLE_SEMESTER_ID = "5a1f7a9c-51a0-4a70-b7a8-77a4a5d3c111"
@@ -28,8 +31,16 @@ class Credentials(BaseModel):
         json_schema_extra={"example": {"student_number": "STU001", "password": "test123"}}
     )
 
-    student_number: PlainText = Field(min_length=1, max_length=64)
-    password: PlainText = Field(min_length=1, max_length=256, repr=False)
+    student_number: StudentNumber
+    password: Password
+
+
+class PasswordForm(BaseModel):
+    """The same as an OAuth2 password grant; what else such a form may hold is ignored."""
+
+    grant_type: Literal["password"] | None = None
+    username: StudentNumber
+    password: Password
 
 
 class Token(BaseModel):

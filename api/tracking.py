@@ -11,7 +11,7 @@ from api.problems import not_found
 from api.services import Services
 from shared.course_queue.lookups import Found, look_up
 from shared.errors import DatabaseUnavailableError, QueueUnavailableError
-from shared.requests import rfc3339
+from shared.requests import bears_mark_of, rfc3339
 from shared.rules import Status
 from shared.store import students
 
@@ -45,7 +45,7 @@ async def current_document(services: Services, request_id: str, student_id: str)
             raise
         return found.document
     if row is not None:
-        if row["student_id"] != student_id:
+        if not _is_own(row, student_id):
             raise not_found(WHAT)
         return ledger_document(row)
     if found is not None:
@@ -53,6 +53,13 @@ async def current_document(services: Services, request_id: str, student_id: str)
     if queue_error is not None:
         raise queue_error
     raise not_found(WHAT)
+
+
+def _is_own(row: RowMapping, student_id: str) -> bool:
+    """A request that could not be read has no student in the ledger, but its id tells whose it was."""
+    if row["student_id"] is None:
+        return bears_mark_of(row["request_id"], student_id)
+    return bool(row["student_id"] == student_id)
 
 
 async def _look_up(services: Services, request_id: str) -> tuple[Found | None, QueueUnavailableError | None]:
@@ -87,7 +94,7 @@ async def final_document(services: Services, request_id: str, student_id: str, w
         with services.hub.waiting(request_id) as waiter:
             document = await current_document(services, request_id, student_id)
             remaining_s = deadline - time.monotonic()
-            if is_final(document) or remaining_s <= 0:
+            if is_final(document) or remaining_s <= 0 or services.hub.closing:
                 return document
             outcome = await wait_for(waiter, min(remaining_s, LOOK_AGAIN_S))
             if outcome is not None:

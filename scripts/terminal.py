@@ -16,7 +16,7 @@ from rich.progress import (
 )
 from sqlalchemy.exc import SQLAlchemyError
 
-from shared.errors import ImportFileError, RegistrationSystemError
+from shared.errors import DatabaseUnavailableError, ImportFileError, RegistrationSystemError
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
@@ -50,6 +50,8 @@ def problems_told() -> Iterator[None]:
         _tell(*error.problems, str(ImportFileError.__doc__))
     except ValidationError as error:
         _tell(f"The configuration is wrong: {error}")
+    except DatabaseUnavailableError as error:
+        _tell(f"{error} {error.__cause__ or ''}")
     except RegistrationSystemError as error:
         _tell(str(error))
     except SQLAlchemyError as error:

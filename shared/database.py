@@ -89,8 +89,8 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
-    """A connection in one transaction, for commands that write outside the rounds."""
-    with engine.connect() as connection, transaction(connection):
+    """A connection in one transaction, for what is written outside the rounds. Raises as `reading`."""
+    with reading(engine) as connection, transaction(connection):
         yield connection
 
 

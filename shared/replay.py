@@ -114,14 +114,20 @@ def _check_order(findings: Findings, ledger: Sequence[Outcome]) -> None:
         findings.compare(row.applied_index, "applied_index", place, row.applied_index)
         if row.generation is not None and row.sequence is not None:
             generations[row.generation].append(row)
-    missing = sum(_check_generation(findings, rows) for rows in generations.values())
+    missing = sum(
+        _check_generation(findings, rows, 1 if life == 0 else _place(rows[0])[0])
+        for life, rows in enumerate(generations.values())
+    )
     # An entry that nobody could read was recorded without its sequence, and leaves a gap.
     excused = sum(row.status is Status.FAILED and row.sequence is None for row in ledger)
     findings.compare(None, "sequences skipped without a FAILED request", 0, max(0, missing - excused))
 
 
-def _check_generation(findings: Findings, rows: Sequence[Outcome]) -> int:
-    """Compare each request with the one before it; returns how many sequences are missing."""
+def _check_generation(findings: Findings, rows: Sequence[Outcome], first: int) -> int:
+    """Compare each request with the one before it; returns how many sequences are missing from `first` on.
+
+    A later life of the queue may go on counting where a restored copy of Redis stood.
+    """
     for earlier, later in pairwise(rows):
         before, after = _place(earlier), _place(later)
         if after[0] <= before[0]:
@@ -129,7 +135,7 @@ def _check_generation(findings: Findings, rows: Sequence[Outcome]) -> int:
         if after[1] < before[1]:
             findings.compare(later.applied_index, "accepted_at", f"not before {before[1]}", after[1])
     sequences = {_place(row)[0] for row in rows}
-    return max(sequences) - len(sequences)
+    return max(sequences) - first + 1 - len(sequences)
 
 
 def _place(row: Outcome) -> tuple[int, datetime]:

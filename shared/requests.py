@@ -1,12 +1,16 @@
 """A request on its way: as accepted into a queue, and as decided, with its one form on the wire."""
 
 import json
+import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any
+from uuid import UUID
 
 from shared.rules import Operation, Reason, Result, Status
 
+RANDOM_BITS = 60
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -68,6 +72,28 @@ class Outcome:
     reserve_position: int | None
     promoted_student_id: str | None
     worker: str
+
+
+def new_request_id(student_id: str) -> str:
+    """A fresh UUID (version 8, RFC 9562): 60 random bits and a mark of the student they are for.
+
+    By the mark a student can be told of a request of which nothing else is left to read.
+    """
+    return _marked(secrets.randbits(RANDOM_BITS), student_id)
+
+
+def bears_mark_of(request_id: str, student_id: str) -> bool:
+    """Whether the id was made for this student; ids made elsewhere bear nobody's mark."""
+    value = UUID(request_id).int
+    chance = value >> 80 << 12 | (value >> 64) & 0xFFF
+    return request_id == _marked(chance, student_id)
+
+
+def _marked(chance: int, student_id: str) -> str:
+    digest = sha256(f"{chance} {student_id}".encode()).digest()
+    mark = int.from_bytes(digest[:8]) >> 2
+    version, variant = 8, 0b10
+    return str(UUID(int=(chance >> 12) << 80 | version << 76 | (chance & 0xFFF) << 64 | variant << 62 | mark))
 
 
 def moment(microseconds: int) -> datetime:

@@ -21,9 +21,6 @@ from shared.security import hash_password
 from shared.settings import Settings
 from shared.store import catalogue, imports, students
 
-# Should pytest-alembic be installed: it hangs its own tests on this file, in a way that pytest 9.2 no longer takes.
-collect_ignore = ["conftest.py"]
-
 REPOSITORY = Path(__file__).parent.parent
 BCRYPT_COST = 4
 PASSWORD = "correct horse battery staple"

@@ -19,6 +19,7 @@ log = structlog.get_logger()
 
 def main(
     processes: Annotated[int, typer.Option(min=1, max=64, help="How many workers, a process each.")] = 1,
+    supervisor_pid: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Apply the requests that wait in the course queues, in order, to PostgreSQL.
 
@@ -31,7 +32,7 @@ def main(
         if processes > 1:
             WorkerProcesses(processes).run()
         else:
-            RegistrationWorker(settings).work()
+            RegistrationWorker(settings, supervisor_pid).work()
     except (ValidationError, UnsafeRedisError, *RedisFailure) as error:
         typer.echo(f"The worker cannot start: {error}", err=True)
         sys.exit(1)

@@ -10,6 +10,7 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from shared.course_queue.rounds import disowned
 from shared.database import is_request_fault, transaction
 from shared.requests import Outcome, Poisoned, QueueEntry, Submission
 from shared.rules import Status
@@ -39,6 +40,8 @@ def apply_round(connection: Connection, entries: Sequence[QueueEntry], worker: s
     `entries` are heads of their queues, in order. Locks the courses' rows. Raises SQLAlchemyError when PostgreSQL, not
     a request, is at fault; then any part of the round may be committed, and applying the same heads again is right.
     """
+    if not entries:
+        return AppliedRound()
     try:
         return _apply(connection, entries, worker)
     except SQLAlchemyError as error:
@@ -49,9 +52,17 @@ def apply_round(connection: Connection, entries: Sequence[QueueEntry], worker: s
         problem = _describe(error)
     if len(entries) == 1:
         return _fail(connection, entries[0], worker, problem)
+    return _apply_halves(connection, entries, worker)
+
+
+def _apply_halves(connection: Connection, entries: Sequence[QueueEntry], worker: str) -> AppliedRound:
+    """Apply the earlier half, then the later one without the courses of which the earlier half left something over."""
     middle = len(entries) // 2
     earlier = apply_round(connection, entries[:middle], worker)
-    later = apply_round(connection, entries[middle:], worker)
+    finished = {(entry.course_id, entry.raw_id) for entry, _ in earlier.finished}
+    held = {entry.course_id for entry in entries[:middle] if (entry.course_id, entry.raw_id) not in finished}
+    rest = [entry for entry in entries[middle:] if entry.course_id not in held]
+    later = apply_round(connection, rest, worker)
     return AppliedRound(earlier.finished + later.finished, earlier.problems | later.problems)
 
 
@@ -82,7 +93,7 @@ def _apply(
     with transaction(connection):
         courses = _lock(connection, {entry.course_id for entry in entries})
         entries = [entry for entry in entries if entry.course_id in courses]
-        recorded = rounds.recorded_outcomes(connection, [entry.request_id for entry in entries])
+        entries, recorded = _look_up(connection, entries)
         fresh = _first_of_each(entry for entry in entries if entry.request_id not in recorded)
         decided = _decide(connection, courses, fresh, worker, failing) if fresh else []
     _log_failures(decided)
@@ -100,6 +111,21 @@ def _lock(connection: Connection, course_ids: set[str]) -> dict[str, LockedCours
     existing = rounds.existing_courses(connection, missing) if missing else set()
     unknown = [course_id for course_id in missing if course_id not in existing]
     return courses | {course_id: rounds.unknown_course(connection, course_id) for course_id in unknown}
+
+
+def _look_up(
+    connection: Connection, entries: Sequence[QueueEntry]
+) -> tuple[Sequence[QueueEntry], dict[str, Outcome]]:
+    """The outcomes that the ledger has of these entries; one whose id is another course's request is disowned."""
+    recorded = rounds.recorded_outcomes(connection, [entry.request_id for entry in entries])
+    strange = {one.request_id: one.course_id for one in recorded.values()}
+    owned = [
+        disowned(entry) if strange.get(entry.request_id, entry.course_id) != entry.course_id else entry
+        for entry in entries
+    ]
+    if owned != list(entries):
+        recorded = rounds.recorded_outcomes(connection, [entry.request_id for entry in owned])
+    return owned, recorded
 
 
 def _first_of_each(entries: Iterable[QueueEntry]) -> list[QueueEntry]:

@@ -1,5 +1,6 @@
 """Several workers on one machine: one process each, started again when it dies, stopped together."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -37,7 +38,8 @@ class WorkerProcesses:
         self._stopping = True
 
     def _start(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, "-m", "worker"], start_new_session=True)
+        command = [sys.executable, "-m", "worker", "--supervisor-pid", str(os.getpid())]
+        return subprocess.Popen(command, start_new_session=True)  # noqa: S603 - fixed but for a number of ours
 
     def _replace_dead(self) -> None:
         for index, process in enumerate(self._processes):

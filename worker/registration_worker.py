@@ -40,7 +40,7 @@ RETRY_PAUSE_MIN_S = 0.01
 class RegistrationWorker(Worker):
     """Owns a fair share of the shards and brings their courses' requests to outcomes until told to stop."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, supervisor_pid: int | None = None) -> None:
         name = f"{socket.gethostname()}.{os.getpid()}.{uuid4().hex[:8]}"
         super().__init__([], name=name, connection=sync_client(settings), serializer=JSONSerializer)
         self._settings = settings
@@ -48,7 +48,7 @@ class RegistrationWorker(Worker):
         self._queues = CourseQueues(self.connection, settings, name)
         self._wake_ups = WakeUps(self.connection)
         self._turns = Turns(settings.round_size_max)
-        self._parent = os.getppid()
+        self._supervisor_pid = supervisor_pid
         self._stopping = False
         self._retry_pause_s = RETRY_PAUSE_MIN_S
         self._heartbeat_due_at = 0.0
@@ -67,13 +67,24 @@ class RegistrationWorker(Worker):
         verify_durability_now(self.connection, self._settings)
         signal.signal(signal.SIGTERM, self.request_stop)
         signal.signal(signal.SIGINT, self.request_stop)
-        self.register_birth()  # type: ignore[no-untyped-call]
+        self._announce()
         log.info("worker started", worker=self.name)
         with self._owner:
-            while not self._stopping and os.getppid() == self._parent:
+            while not self._stopping and self._supervised():
                 self._turn()
         self._leave()
         return True
+
+    def _supervised(self) -> bool:
+        """False once the process that was to restart and stop this one is gone."""
+        return self._supervisor_pid in (None, os.getppid())
+
+    def _announce(self) -> None:
+        """Show RQ that we are there. Redis refuses that at maxmemory, but applying frees memory, so go on."""
+        try:
+            self.register_birth()  # type: ignore[no-untyped-call]
+        except redis.exceptions.OutOfMemoryError as error:
+            log.warning("registered later", problem=str(error)[:500])
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a signal handler's form
         """Stop after the round in hand."""
@@ -94,6 +105,11 @@ class RegistrationWorker(Worker):
         except RedisFailure as error:
             self._wake_ups.close()
             self._pause("Redis", error)
+        except Exception as error:
+            # A bug that cost the process would only be met again by the next owner, and take its other courses down too.
+            log.exception("bug in a worker's turn")
+            self._owner.give_up()
+            self._pause("worker", error)
 
     def _round(self) -> bool:
         """Apply one round; False when nothing was ready or nothing could be locked."""

@@ -15,10 +15,10 @@ class Turns:
         """Course -> quota, at least 1 each; courses that waited longest come first when there are too many."""
         if not ready:
             return {}
-        waiting_longest = sorted(ready, key=lambda course_id: self._last_served.get(course_id, 0))
+        waiting_longest = sorted(ready, key=lambda course_id: self._last_served.get(course_id, self._round))
         chosen = waiting_longest[: self._round_size_max]
         quota = self._round_size_max // len(chosen)
+        self._last_served = {course_id: self._last_served.get(course_id, self._round) for course_id in ready}
         self._round += 1
-        self._last_served = {course_id: self._last_served.get(course_id, 0) for course_id in ready}
         self._last_served.update(dict.fromkeys(chosen, self._round))
         return dict.fromkeys(chosen, quota)

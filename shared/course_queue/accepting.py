@@ -4,7 +4,6 @@ import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from uuid import uuid4
 
 import redis.asyncio
 
@@ -44,7 +43,6 @@ class Acceptor:
     def __init__(self, client: redis.asyncio.Redis, settings: Settings) -> None:
         self._client = client
         self._settings = settings
-        self._generation_if_none = str(uuid4())
         self._waiting: list[tuple[tuple[Any, ...], asyncio.Future[list[Any]]]] = []
         self._arrived = asyncio.Event()
 
@@ -89,7 +87,6 @@ class Acceptor:
             settings.student_waiting_limit,
             settings.idempotency_ttl_s,
             keys.wake_channel(shard),
-            self._generation_if_none,
             settings.failed_ttl_s,
         )
 

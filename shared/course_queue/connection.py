@@ -8,12 +8,14 @@ import redis.asyncio
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
+from shared.course_queue import keys
 from shared.errors import UnsafeRedisError
 from shared.settings import Settings
 
 DURABLE_SETTINGS = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
 # One more try hides a connection that died while idle; every script is idempotent, so a lost reply does no harm.
 RETRIES = 1
+PROBE_TTL_MS = 1_000
 
 ScriptMissing = redis.exceptions.NoScriptError
 RedisFailure = (redis.exceptions.RedisError, OSError)
@@ -55,6 +57,15 @@ async def verify_durability(client: redis.asyncio.Redis, settings: Settings) -> 
     """Raises UnsafeRedisError, unless the settings allow it, when Redis could lose what it acknowledged."""
     if not settings.allow_unsafe_redis:
         require_durable(await client.config_get(*DURABLE_SETTINGS))
+
+
+async def verify_writable(client: redis.asyncio.Redis) -> None:
+    """Raises UnsafeRedisError with Redis' own words when it takes no writes: memory or disk full, or a replica."""
+    try:
+        await client.set(keys.PROBE, "", px=PROBE_TTL_MS)
+    except redis.exceptions.ResponseError as error:
+        message = f"Redis takes no writes: {error}"
+        raise UnsafeRedisError(message) from error
 
 
 def verify_durability_now(client: redis.Redis, settings: Settings) -> None:

@@ -15,11 +15,13 @@ Ours:
 
 | key | type | meaning |
 |---|---|---|
-| `cr:generation` | string | UUID naming this life of the Redis data |
+| `cr:generation` | string | UUID naming this life of the Redis data: that of its first request |
 | `cr:course:<course>` | hash | `sequence` last given, `applied` highest sequence taken off, `pace_us` time per request |
 | `cr:student:<student>` | hash | waiting request id -> "course operation sequence" |
 | `cr:ready:<shard>` | set | courses of the shard whose queue is not empty |
 | `cr:idempotency:<student>:<digest>` | string | "request operation course", expires after a day |
+| `cr:login/…` | string | failed logins in the current minute, by `limits` |
+| `cr:probe` | string | written by readiness, to see that Redis takes writes |
 | `cr:outcomes` | channel | a JSON list of final requests, one message per round |
 | `cr:wake:<shard>` | channel | a course that is the first of its shard to become ready |
 """
@@ -31,6 +33,8 @@ QUEUES = "rq:queues"
 QUEUE_PREFIX = "course-"
 GENERATION = "cr:generation"
 OUTCOMES_CHANNEL = "cr:outcomes"
+LOGIN_FAILURES = "cr:login"
+PROBE = "cr:probe"
 
 # The only function name a worker of ours takes. It names no importable code on purpose.
 JOB_FUNCTION = "registration.apply"

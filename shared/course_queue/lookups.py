@@ -55,7 +55,7 @@ def _found(data: bytes | None, outcome: bytes | None, applied: int, pace_us: int
             pace_us,
         )
         document = waiting_document(payload["course_id"], payload["operation"], place)
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
         return None
     return Found(student_id, document, final=False)
 

@@ -108,6 +108,9 @@ def _error_text(problem: str) -> bytes:
     return b64encode(zlib.compress((INTERNAL_ERROR_TEXT + problem).encode()))
 
 
+PROBLEM_LENGTH_MAX = 500
+
+
 class _ForeignEntryError(ValueError):
     """The entry names another request or course than the place it stands in."""
 
@@ -123,7 +126,14 @@ def read_entry(course_id: str, raw_id: bytes, data: bytes | None) -> QueueEntry:
     except _ForeignEntryError as error:
         return Poisoned(raw_id, _derived_id(course_id, raw_id), course_id, str(error))
     except (ValueError, LookupError, TypeError, OverflowError, RecursionError) as error:
-        return Poisoned(raw_id, own_id, course_id, f"its payload is not ours: {error!r}")
+        problem = f"its payload is not ours: {error!r}"
+        return Poisoned(raw_id, own_id, course_id, problem[:PROBLEM_LENGTH_MAX])
+
+
+def disowned(entry: QueueEntry) -> Poisoned:
+    """The entry under an id of its own, once the ledger has shown that its id is another course's request."""
+    own_id = _derived_id(entry.course_id, entry.raw_id)
+    return Poisoned(entry.raw_id, own_id, entry.course_id, str(_ForeignEntryError.__doc__))
 
 
 def _read_submission(course_id: str, raw_id: bytes, data: bytes) -> Submission:
@@ -134,12 +144,12 @@ def _read_submission(course_id: str, raw_id: bytes, data: bytes) -> Submission:
     if payload["version"] != keys.JOB_VERSION:
         message = f"version {payload['version']!r}"
         raise ValueError(message)
-    request_id = payload["request_id"]
+    request_id = _canonical_uuid(payload["request_id"])
     if request_id.encode() != raw_id or payload["course_id"] != course_id:
         raise _ForeignEntryError(_ForeignEntryError.__doc__)
     return Submission(
         raw_id,
-        _canonical_uuid(request_id),
+        request_id,
         course_id,
         _canonical_uuid(payload["student_id"]),
         Operation(payload["operation"]),

@@ -1,7 +1,7 @@
 -- Accept one request, or find the one it repeats. Atomic and idempotent: every check comes before the first write.
 -- KEYS: queue, course, job, student, ready, queues, generation [, idempotency]
 -- ARGV: request, course id, student id, operation, function, version, queue name, description, created at,
---       queue limit, student limit, idempotency ttl (s), wake channel, generation if there is none, failed ttl (s)
+--       queue limit, student limit, idempotency ttl (s), wake channel, failed ttl (s)
 -- Returns {code, request, sequence, accepted at (us), requests ahead, pace (us)}; the numbers only for 'accepted'
 -- and, as {code, '', 0, 0, waiting, pace}, for 'queue_full'.
 local queue, course, job, student, ready, queues, generation_key, idempotency = unpack(KEYS)
@@ -30,23 +30,30 @@ if redis.call('EXISTS', job) == 1 then
 end
 
 -- Only the student's newest waiting request for the course can be repeated: after register, drop, a register is new.
-local waiting = redis.call('HGETALL', student)
-local newest, newest_operation, newest_sequence
-for i = 1, #waiting, 2 do
-  local of_course, what, sequence = string.match(waiting[i + 1], '^(%S+) (%S+) (%d+)$')
+-- An entry whose job does not wait is left over from a request that was lost or could not be read: it counts for nothing.
+local entries = redis.call('HGETALL', student)
+local waiting, newest, leftovers = 0, nil, {}
+for i = 1, #entries, 2 do
+  local id = entries[i]
+  local of_course, what, sequence = string.match(entries[i + 1], '^(%S+) (%S+) (%d+)$')
   sequence = tonumber(sequence)
-  if of_course == course_id and (not newest or sequence > newest_sequence) then
-    newest, newest_operation, newest_sequence = waiting[i], what, sequence
+  if redis.pcall('HGET', 'rq:job:' .. id, 'status') ~= 'queued' then
+    leftovers[#leftovers + 1] = id
+  else
+    waiting = waiting + 1
+    if of_course == course_id and (not newest or sequence > newest.sequence) then
+      newest = {id = id, operation = what, sequence = sequence}
+    end
   end
 end
-if newest and newest_operation == operation then
-  remember(newest)
-  return {'repeated', newest}
+if newest and newest.operation == operation then
+  remember(newest.id)
+  return {'repeated', newest.id}
 end
 
 local state = redis.call('HMGET', course, 'applied', 'pace_us')
 local applied, pace = tonumber(state[1] or 0), tonumber(state[2] or 0)
-if #waiting / 2 >= tonumber(ARGV[11]) then
+if waiting >= tonumber(ARGV[11]) then
   return {'student_limit', ''}
 end
 local length = redis.call('LLEN', queue)
@@ -54,9 +61,10 @@ if length >= tonumber(ARGV[10]) then
   return {'queue_full', '', 0, 0, length, pace}
 end
 
+-- A life of the data is named after its first request.
 local generation = redis.call('GET', generation_key)
 if not generation then
-  generation = ARGV[14]
+  generation = request
   redis.call('SET', generation_key, generation)
 end
 local sequence = redis.call('HINCRBY', course, 'sequence', 1)
@@ -66,9 +74,12 @@ local data = '["' .. ARGV[5] .. '",null,[],{"version":' .. ARGV[6] .. ',"request
   .. '","course_id":"' .. course_id .. '","student_id":"' .. student_id .. '","operation":"' .. operation
   .. '","generation":"' .. generation .. '","sequence":' .. sequence .. ',"accepted_at_us":' .. accepted_at .. '}]'
 redis.call('HSET', job, 'data', data, 'origin', ARGV[7], 'status', 'queued', 'created_at', ARGV[9],
-  'enqueued_at', ARGV[9], 'description', ARGV[8] .. ' #' .. sequence, 'timeout', 180, 'failure_ttl', ARGV[15])
+  'enqueued_at', ARGV[9], 'description', ARGV[8] .. ' #' .. sequence, 'timeout', 180, 'failure_ttl', ARGV[14])
 redis.call('RPUSH', queue, request)
 redis.call('SADD', queues, queue)
+if #leftovers > 0 then
+  redis.call('HDEL', student, unpack(leftovers))
+end
 redis.call('HSET', student, request, course_id .. ' ' .. operation .. ' ' .. sequence)
 remember(request)
 -- A shard with work at hand needs no hint.

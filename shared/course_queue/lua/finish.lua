@@ -27,7 +27,7 @@ local function end_job(request, course, status, outcome, result)
   local job, ending = 'rq:job:' .. request, ENDINGS[status]
   if status == 'failed' then
     mend_job(job, course)
-  elseif redis.call('EXISTS', job) == 0 then
+  elseif redis.call('TYPE', job).ok ~= 'hash' then
     return
   end
   redis.call('HSET', job, 'status', status, 'outcome', outcome, 'ended_at', now_text, 'worker_name', worker)

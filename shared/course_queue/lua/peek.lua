@@ -1,6 +1,7 @@
 -- Read the heads of several queues without taking anything off (rule A).
 -- ARGV: course, how many, course, how many, ...
--- Returns per course {id, data, id, data, ...}; data is false where the job hash is gone or is no hash.
+-- Returns per course {id, data, id, data, ...}; data is false where the job hash is gone or is no hash. What stands in
+-- a queue's place and is no list has no heads, so that it stops no other course.
 local heads = {}
 
 local function data_of(id)
@@ -10,7 +11,7 @@ end
 
 for i = 1, #ARGV, 2 do
   local head = {}
-  for _, id in ipairs(redis.call('LRANGE', 'rq:queue:course-' .. ARGV[i], 0, ARGV[i + 1] - 1)) do
+  for _, id in ipairs(redis.pcall('LRANGE', 'rq:queue:course-' .. ARGV[i], 0, ARGV[i + 1] - 1)) do
     head[#head + 1] = id
     head[#head + 1] = data_of(id)
   end

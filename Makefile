@@ -20,8 +20,8 @@ venv-dev: $(VENV)/.dev-installed ## Add what the checks need
 run: $(VENV)/.runtime-installed ## Start everything on this machine; Ctrl-C stops it
 	@$(PY) -m scripts.stack
 
-test: $(VENV)/.dev-installed ## Run the tests
-	$(PY) -m pytest
+test: $(VENV)/.dev-installed ## Run all tests, on servers of their own
+	$(PY) -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(VENV)/.dev-installed ## Check style, formatting and the safety of migrations
 	$(PY) -m ruff check .

@@ -131,6 +131,23 @@ def first_register(http: httpx.Client, campus: Campus, course_id: str) -> tuple[
     return answer.status_code, answer.json()["code"]
 
 
+def test_readiness_says_that_a_full_redis_takes_no_requests(
+    stack: Stack, http: httpx.Client, student: Student, course_id: str
+) -> None:
+    """At maxmemory both readiness and accepting are 503, and with room again both are fine, without a restart."""
+    with stack.redis() as client:
+        client.config_set("maxmemory", 1)
+        try:
+            ready, refused = http.get("/health/ready"), student.register(course_id)
+        finally:
+            client.config_set("maxmemory", 0)
+    assert (ready.status_code, ready.json()["status"]) == (503, "unavailable")
+    assert "takes no writes" in ready.json()["dependencies"]["redis"]
+    assert (refused.status_code, refused.json()["code"]) == (503, "queue_unavailable")
+    assert http.get("/health/ready").json()["status"] == "ok"
+    assert student.registered(course_id)["result"] == "ENROLLED"
+
+
 def test_the_api_refuses_to_start_on_a_redis_that_may_lose_requests(stack: Stack) -> None:
     """Without `appendfsync always` neither the API nor a worker runs, and each says which setting is wrong."""
     with stack.redis() as client:

@@ -102,6 +102,18 @@ def test_a_second_life_of_the_queue_counts_from_one_again(
     assert findings(engine, first.course_id) == []
 
 
+def test_a_restored_redis_goes_on_counting_where_its_copy_stood(
+    apply: Apply, engine: Engine, queue_of: QueueFactory, make_students: StudentFactory
+) -> None:
+    """A later life may begin at any sequence, but leaves none out from there on."""
+    first, (ann, ben) = queue_of(1, 1), make_students(2)
+    second = QueueOf(first.course_id)
+    apply([first.register(ann), second.register(ben, sequence=8), second.drop(ann, sequence=9)])
+    assert findings(engine, first.course_id) == []
+    apply([second.drop(ben, sequence=11)])
+    assert "expected 0, found 1" in findings(engine, first.course_id)[0]
+
+
 def test_a_window_changed_afterwards_does_not_condemn_what_was_right(
     apply: Apply, engine: Engine, make_students: StudentFactory
 ) -> None:

@@ -134,3 +134,13 @@ def test_what_a_student_has_waiting_is_found_in_every_course(course_queue: Cours
     course_queue.accepted(student_id=str(uuid4()))
     entries = ask(course_queue.settings, lambda client: waiting_of(client, course_queue.student_id))
     assert {entry.document["request_id"] for entry in entries} == expected
+
+
+def test_what_stands_in_a_queues_place_and_is_no_list_stops_no_other_course(
+    course_queue: CourseQueueOnRedis,
+) -> None:
+    """P9: a broken key of one course is that course's trouble alone."""
+    request_id, broken = course_queue.accepted(), str(uuid4())
+    course_queue.client.set(keys.queue(broken), "no list")
+    entries = course_queue.queues.peek({broken: 10, course_queue.course_id: 10})
+    assert [entry.request_id for entry in entries] == [request_id]

@@ -2,11 +2,21 @@
 
 import json
 from datetime import UTC, datetime, timedelta, timezone
+from uuid import RFC_4122, UUID, uuid4
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.requests import Outcome, Place, moment, outcome_document, rfc3339, waiting_document
+from shared.requests import (
+    Outcome,
+    Place,
+    bears_mark_of,
+    moment,
+    new_request_id,
+    outcome_document,
+    rfc3339,
+    waiting_document,
+)
 from shared.rules import Operation, Reason, Result, Status
 
 YEAR_9999_US = 253_402_300_799_999_999
@@ -119,3 +129,21 @@ def test_a_waiting_document_has_the_same_fields_and_estimates_the_wait() -> None
     assert list(document) == FIELDS
     assert (document["status"], document["ahead"], document["estimated_wait_ms"]) == ("QUEUED", 3, 8)
     assert document["applied_at"] is None
+
+
+def test_a_request_id_is_a_uuid_of_version_8_that_bears_its_students_mark_alone() -> None:
+    """Also when nothing but the id is left, it can be told to its student and to nobody else."""
+    student, other = str(uuid4()), str(uuid4())
+    ids = {new_request_id(student) for _ in range(1000)}
+    assert len(ids) == 1000
+    for request_id in ids:
+        assert (UUID(request_id).version, UUID(request_id).variant) == (8, RFC_4122)
+        assert str(UUID(request_id)) == request_id
+        assert bears_mark_of(request_id, student)
+        assert not bears_mark_of(request_id, other)
+
+
+def test_an_id_made_elsewhere_bears_nobodys_mark() -> None:
+    """Ids that a poisoned entry brought along are shown to nobody."""
+    student = str(uuid4())
+    assert not any(bears_mark_of(str(uuid4()), student) for _ in range(1000))

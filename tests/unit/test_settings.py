@@ -27,6 +27,13 @@ def test_production_refuses_the_built_in_and_any_short_secret(secret_key: str) -
         make(environment="production", secret_key=secret_key)
 
 
+@pytest.mark.parametrize("secret_key", ["", "short", OWN_SECRET[:-1]])
+def test_development_refuses_a_short_secret_that_somebody_chose(secret_key: str) -> None:
+    """An empty variable is a mistake, not a wish for the built-in secret."""
+    with pytest.raises(ValidationError, match="SECRET_KEY"):
+        make(secret_key=secret_key)
+
+
 def test_production_starts_with_a_secret_of_ones_own() -> None:
     """32 characters are enough."""
     assert make(environment="production", secret_key=OWN_SECRET).secret_key == OWN_SECRET

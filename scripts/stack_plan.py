@@ -133,6 +133,7 @@ def planned_children(
     api = [
         *("uvicorn", "api.main:app", "--host", "127.0.0.1", "--port", str(ports.api)),
         *("--workers", str(api_processes), "--timeout-graceful-shutdown", str(API_SHUTDOWN_S)),
+        "--no-access-log",
     ]
     modules = {
         "api": api,

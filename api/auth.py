@@ -11,7 +11,14 @@ from api.problems import CHALLENGE, Problem, problem_responses
 from api.schemas import Credentials, PasswordForm, Token
 from api.services import Services
 from shared.errors import DatabaseUnavailableError, PasswordTooLongError
-from shared.security import PASSWORD_BYTES_MAX, hash_cost, hash_password, issue_token, verify_password
+from shared.security import (
+    PASSWORD_BYTES_MAX,
+    hash_cost,
+    hash_password,
+    issue_token,
+    nobodys_hash,
+    verify_password,
+)
 from shared.store import students
 
 log = structlog.get_logger()
@@ -42,12 +49,14 @@ async def _token_for(services: Services, student_number: str, password: str, add
         raise PasswordTooLongError
     await services.login_limits.require_within(student_number, address)
     known = await services.read(students.credentials, student_number)
-    password_hash = services.hashing.nobodys_hash if known is None else known.password_hash
-    matches = await services.hashing.run(verify_password, password, password_hash)
+    cost = services.settings.bcrypt_cost
+    password_hash = nobodys_hash(cost) if known is None else known.password_hash
+    matches = await services.hashing.run(verify_password, password, password_hash, cost)
     if known is None or not matches:
         await services.login_limits.count_failure(student_number, address)
         detail = "The student number or the password is wrong."
         raise Problem(HTTPStatus.UNAUTHORIZED, "wrong_credentials", detail, CHALLENGE)
+    await services.login_limits.count_success(student_number, address)
     await _upgrade_hash(services, known, password)
     token, expires_in = issue_token(services.settings, known.student_id, student_number)
     return Token(access_token=token, expires_in=expires_in)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from hashlib import sha256
 from http import HTTPStatus
 from typing import TypeVar
@@ -16,7 +17,6 @@ from limits.aio.strategies import FixedWindowRateLimiter
 from api.problems import Problem
 from shared.course_queue import keys
 from shared.course_queue.connection import RedisFailure
-from shared.security import hash_password
 from shared.settings import Settings
 
 log = structlog.get_logger()
@@ -24,6 +24,7 @@ log = structlog.get_logger()
 Answer = TypeVar("Answer")
 BUSY_RETRY_AFTER_S = 2
 WINDOW_S = 60
+ADDRESS_KNOWN_S = 30 * 24 * 3600
 
 
 class HashingPool:
@@ -33,8 +34,6 @@ class HashingPool:
         self._threads = ThreadPoolExecutor(settings.login_threads, thread_name_prefix="bcrypt")
         self._limit = settings.login_queue_limit
         self._waiting = 0
-        # Compared with when there is no such student, so that the answer takes as long.
-        self.nobodys_hash = hash_password("nobody's password", settings.bcrypt_cost)
 
     async def run(self, function: Callable[..., Answer], *arguments: object) -> Answer:
         """Call a function of `shared.security` off the event loop. Raises Problem 503 when too many wait."""
@@ -57,9 +56,10 @@ class HashingPool:
 
 
 class FailureLimits:
-    """Failed logins per account and address, per account, and per address; successes cost nothing.
+    """Failed logins per account and address, per address, and per account; successes cost nothing.
 
-    Counted in Redis for all processes, or in this one alone while Redis is away.
+    Counted in Redis for all processes, or in this one alone while Redis is away. The limit per account does not hold
+    for addresses from which its student has logged in before, or an attacker could keep the student out.
     """
 
     def __init__(self, settings: Settings, client: redis.asyncio.Redis) -> None:
@@ -69,6 +69,7 @@ class FailureLimits:
             key_prefix=keys.LOGIN_FAILURES,
             connection_pool=client.connection_pool,  # type: ignore[arg-type]  # its hints forget this option
         )
+        self._client = client
         self._limiter = FixedWindowRateLimiter(storage)
         self._limiter_alone = FixedWindowRateLimiter(MemoryStorage())
         self._both = RateLimitItemPerMinute(settings.login_failures_per_minute)
@@ -78,13 +79,27 @@ class FailureLimits:
     async def require_within(self, student_number: str, address: str) -> None:
         """Raises Problem 429 when this account or this address has failed too often in the last minute."""
         for item, *names in self._limits(student_number, address):
-            if not await self._call("test", item, *names):
-                raise Problem(
-                    HTTPStatus.TOO_MANY_REQUESTS,
-                    "too_many_failed_logins",
-                    "Too many failed logins; wait a minute.",
-                    {"Retry-After": str(WINDOW_S)},
-                )
+            if await self._call("test", item, *names):
+                continue
+            if item is self._account and await self._is_known(student_number, address):
+                continue
+            raise Problem(
+                HTTPStatus.TOO_MANY_REQUESTS,
+                "too_many_failed_logins",
+                "Too many failed logins; wait a minute.",
+                {"Retry-After": str(WINDOW_S)},
+            )
+
+    async def _is_known(self, student_number: str, address: str) -> bool:
+        try:
+            return bool(await self._client.exists(keys.known_address(student_number, address)))
+        except RedisFailure:
+            return False
+
+    async def count_success(self, student_number: str, address: str) -> None:
+        """Remember from where a student logs in."""
+        with suppress(*RedisFailure):
+            await self._client.set(keys.known_address(student_number, address), "", ex=ADDRESS_KNOWN_S)
 
     async def count_failure(self, student_number: str, address: str) -> None:
         """Remember one failed login."""

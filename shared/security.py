@@ -33,9 +33,23 @@ def hash_password(password: str, cost: int) -> str:
     return bcrypt.hashpw(_password_bytes(password), bcrypt.gensalt(cost)).decode()
 
 
-def verify_password(password: str, password_hash: str) -> bool:
-    """Whether the password is the hashed one. As slow as hashing. Raises PasswordTooLongError."""
-    return bcrypt.checkpw(_password_bytes(password), password_hash.encode())
+def nobodys_hash(cost: int) -> str:
+    """A hash at that cost that no known password has: compared with where there is no student."""
+    return f"$2b${cost:02}${'.' * 53}"
+
+
+def verify_password(password: str, password_hash: str, cost: int) -> bool:
+    """Whether the password is the hashed one. Raises PasswordTooLongError.
+
+    A refusal is as much work as one at `cost`, however cheap the hash: so the time it takes does not tell whether there
+    is such a student. Each step of the cost doubles the work, and all steps below make up one.
+    """
+    given = _password_bytes(password)
+    if bcrypt.checkpw(given, password_hash.encode()):
+        return True
+    for missing in range(hash_cost(password_hash), cost):
+        bcrypt.checkpw(given, nobodys_hash(missing).encode())
+    return False
 
 
 def _password_bytes(password: str) -> bytes:

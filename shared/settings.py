@@ -109,10 +109,10 @@ class Settings(BaseSettings):
         10, description="Failed logins per account and address before 429."
     )
     login_failures_per_account_per_minute: Annotated[int, Field(ge=1)] = Field(
-        50, description="Failed logins per account from anywhere before 429, for a minute at most."
+        50, description="Failed logins per account from addresses it never logged in from before 429."
     )
     login_failures_per_address_per_minute: Annotated[int, Field(ge=1)] = Field(
-        100, description="Failed logins per address before 429."
+        600, description="Failed logins per address before 429; a whole campus may share one."
     )
 
     catalogue_refresh_s: Annotated[float, Field(gt=0)] = Field(

@@ -21,6 +21,7 @@ Ours:
 | `cr:ready:<shard>` | set | courses of the shard whose queue is not empty |
 | `cr:idempotency:<student>:<digest>` | string | "request operation course", expires after a day |
 | `cr:login/…` | string | failed logins in the current minute, by `limits` |
+| `cr:known-address:<digest>` | string | a student has logged in from an address, for a month |
 | `cr:probe` | string | written by readiness, to see that Redis takes writes |
 | `cr:outcomes` | channel | a JSON list of final requests, one message per round |
 | `cr:wake:<shard>` | channel | a course that is the first of its shard to become ready |
@@ -79,6 +80,11 @@ def wake_channel(shard: int) -> str:
 def idempotency(student_id: str, key: str) -> str:
     """Where a client's Idempotency-Key is kept: digested, so that any key is short and printable."""
     return f"cr:idempotency:{student_id}:{sha256(key.encode()).hexdigest()[:32]}"
+
+
+def known_address(student_number: str, address: str) -> str:
+    """That a student has logged in from an address."""
+    return f"cr:known-address:{sha256(f'{address} {student_number}'.encode()).hexdigest()[:32]}"
 
 
 def shard_of(course_id: str, shards: int) -> int:

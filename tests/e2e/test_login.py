@@ -116,6 +116,33 @@ def test_an_address_that_fails_for_many_accounts_is_throttled(stack: Stack, camp
         assert log_in(http, campus.student().number).status_code == 429
 
 
+def test_a_student_under_attack_can_log_in_from_where_they_did_before(stack: Stack, campus: Campus) -> None:
+    """Failures from all over close an account to strangers' addresses only, so nobody can be locked out for good."""
+    victim, stranger = campus.students(2)
+    trusted = {"FORWARDED_ALLOW_IPS": "127.0.0.1", "LOGIN_FAILURES_PER_ACCOUNT_PER_MINUTE": "3"}
+    with stack.another_api(**trusted) as http:
+
+        def try_from(address: str, number: str, password: str) -> int:
+            http.headers["X-Forwarded-For"] = address
+            return log_in(http, number, password).status_code
+
+        assert try_from("192.0.2.1", victim.number, PASSWORD) == 200
+        assert [try_from(f"198.51.100.{n}", victim.number, "wrong") for n in range(4)] == [401, 401, 401, 429]
+        assert try_from("198.51.100.9", victim.number, PASSWORD) == 429
+        assert try_from("192.0.2.1", victim.number, PASSWORD) == 200
+        assert try_from("198.51.100.9", stranger.number, PASSWORD) == 200
+
+
+def test_logins_of_students_who_do_not_exist_cost_as_much_as_others(stack: Stack) -> None:
+    """They take their turn at the hashing thread like any other: the time of an answer does not tell who exists."""
+    with (
+        stack.another_api(BCRYPT_COST="12", LOGIN_QUEUE_LIMIT="1") as http,
+        ThreadPoolExecutor(8) as devices,
+    ):
+        answers = list(devices.map(lambda n: log_in(http, f"STU-nobody-{n}", "wrong"), range(8)))
+    assert {answer.status_code for answer in answers} == {401, 503}
+
+
 def test_a_login_storm_is_refused_at_the_door_with_retry_after(stack: Stack, campus: Campus) -> None:
     """When too many logins wait for the hashing thread, the rest are told to come back, and those taken succeed."""
     students = campus.students(8)

@@ -3,12 +3,20 @@
 import time
 from typing import Any
 
+import bcrypt
 import pytest
 from jose import jwt
 
 from shared import security
 from shared.errors import InvalidTokenError, PasswordTooLongError
-from shared.security import TokenVerifier, hash_cost, hash_password, issue_token, verify_password
+from shared.security import (
+    TokenVerifier,
+    hash_cost,
+    hash_password,
+    issue_token,
+    nobodys_hash,
+    verify_password,
+)
 from shared.settings import Settings
 
 SETTINGS = Settings(_env_file=None, secret_key="a secret of the tests, long enough", bcrypt_cost=4)
@@ -42,17 +50,37 @@ def with_a_changed_body() -> str:
 def test_a_password_is_recognised_by_its_hash_and_no_other_is() -> None:
     """And the hash tells its cost."""
     hashed = hash_password("test123", cost=4)
-    assert verify_password("test123", hashed)
-    assert not verify_password("test124", hashed)
+    assert verify_password("test123", hashed, cost=4)
+    assert not verify_password("test124", hashed, cost=4)
     assert hash_cost(hashed) == 4
+
+
+@pytest.mark.parametrize("cost_of_hash", [4, 5, 8])
+def test_a_refusal_is_as_much_work_whatever_the_hash_costs(
+    cost_of_hash: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hashes imported at a lower cost, and students that do not exist, cannot be told apart by time."""
+    work: list[int] = []
+    check = bcrypt.checkpw
+
+    def counted(password: bytes, hashed: bytes) -> bool:
+        work.append(2 ** hash_cost(hashed.decode()))
+        return check(password, hashed)
+
+    monkeypatch.setattr(bcrypt, "checkpw", counted)
+    assert not verify_password("wrong", hash_password("right", cost_of_hash), cost=8)
+    assert sum(work) == 2**8
+    work.clear()
+    assert not verify_password("wrong", nobodys_hash(8), cost=8)
+    assert sum(work) == 2**8
 
 
 @pytest.mark.parametrize("password", ["x" * 72, "ö" * 36, "😀" * 18])
 def test_72_bytes_of_utf8_are_a_password(password: str) -> None:
     """The limit counts bytes, not characters, and the last byte matters."""
     hashed = hash_password(password, cost=4)
-    assert verify_password(password, hashed)
-    assert not verify_password(password[:-1] + "y", hashed)
+    assert verify_password(password, hashed, cost=4)
+    assert not verify_password(password[:-1] + "y", hashed, cost=4)
 
 
 @pytest.mark.parametrize("password", ["x" * 73, "ö" * 36 + "x", "😀" * 18 + "x"])
@@ -61,7 +89,7 @@ def test_73_bytes_are_refused_rather_than_cut_off(password: str) -> None:
     with pytest.raises(PasswordTooLongError):
         hash_password(password, cost=4)
     with pytest.raises(PasswordTooLongError):
-        verify_password(password, "$2b$04$" + "x" * 53)
+        verify_password(password, "$2b$04$" + "x" * 53, cost=4)
 
 
 def test_a_token_of_ours_names_its_student() -> None:

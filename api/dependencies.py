@@ -1,11 +1,11 @@
 """What routes ask for: the services, the student behind the token, and the headers this API understands."""
 
 import re
-from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Path, Request
 from fastapi.security import OAuth2PasswordBearer
+from starlette.datastructures import Headers as HttpHeaders
 
 from api.problems import invalid
 from api.schemas import EXAMPLE_COURSE_ID, EXAMPLE_ID, EXAMPLE_SEMESTER_ID, Id
@@ -25,16 +25,20 @@ def services_of(request: Request) -> Services:
     return services
 
 
-ServicesOf = Annotated[Services, Depends(services_of)]
+# Dependencies are `async` although they wait for nothing: FastAPI runs plain functions in threads, which costs far more.
+async def injected_services(request: Request) -> Services:
+    """The services of this process, for routes that are not in a hurry."""
+    return services_of(request)
 
 
-async def current_student(
-    services: ServicesOf, token: Annotated[str | None, Depends(oauth2_scheme)]
-) -> Identity:
+ServicesOf = Annotated[Services, Depends(injected_services)]
+
+
+async def current_student(request: Request, token: Annotated[str | None, Depends(oauth2_scheme)]) -> Identity:
     """The student whose token came with the request. Raises InvalidTokenError."""
     if token is None:
         raise InvalidTokenError
-    return services.tokens.verify(token)
+    return services_of(request).tokens.verify(token)
 
 
 CurrentStudent = Annotated[Identity, Depends(current_student)]
@@ -43,12 +47,12 @@ SemesterId = Annotated[Id, Path(examples=[EXAMPLE_SEMESTER_ID])]
 RequestId = Annotated[Id, Path(examples=[EXAMPLE_ID])]
 
 
-def idempotency_key(request: Request) -> str | None:
+def idempotency_key(headers: HttpHeaders) -> str | None:
     """The Idempotency-Key, 1 to 255 visible ASCII characters, or None.
 
     Raises a validation error when it is something else or comes twice.
     """
-    values = request.headers.getlist("idempotency-key")
+    values = headers.getlist("idempotency-key")
     if not values:
         return None
     if len(values) > 1 or not IDEMPOTENCY_KEY.fullmatch(values[0]):
@@ -57,16 +61,16 @@ def idempotency_key(request: Request) -> str | None:
     return values[0]
 
 
-def preferred_wait_s(request: Request, services: ServicesOf) -> int | None:
+def preferred_wait_s(headers: HttpHeaders, maximum_s: int) -> int | None:
     """The seconds of `Prefer: wait=N` (RFC 7240), or None; other preferences are ignored as they may be.
 
-    Raises a validation error when N is no whole number from 0 to `wait_max_s`.
+    Raises a validation error when N is no whole number from 0 to `maximum_s`.
     """
-    preferences = [one for line in request.headers.getlist("prefer") for one in line.split(",")]
+    preferences = [one for line in headers.getlist("prefer") for one in line.split(",")]
     for preference in preferences:
         match = PREFER_WAIT.fullmatch(preference)
         if match is not None:
-            return _seconds(match[2].strip(), services.settings.wait_max_s)
+            return _seconds(match[2].strip(), maximum_s)
     return None
 
 
@@ -76,16 +80,6 @@ def _seconds(text: str, maximum: int) -> int:
         raise invalid(location, f"wait must be a whole number of seconds from 0 to {maximum}")
     return int(text)
 
-
-@dataclass(frozen=True, slots=True)
-class SubmitHeaders:
-    """What the headers of a submission say."""
-
-    key: Annotated[str | None, Depends(idempotency_key)]
-    wait_s: Annotated[int | None, Depends(preferred_wait_s)]
-
-
-Headers = Annotated[SubmitHeaders, Depends()]
 
 SUBMIT_HEADERS = {
     "parameters": [

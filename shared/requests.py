@@ -105,7 +105,7 @@ def rfc3339(value: datetime | None) -> str | None:
     """A time as RFC 3339 in UTC, to the microsecond."""
     if value is None:
         return None
-    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return value.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def outcome_document(outcome: Outcome) -> str:

@@ -1,6 +1,7 @@
-"""Putting requests into their queues: all that one turn of the event loop brings go in one pipeline, under one fsync."""
+"""Putting requests into their queues: all that one turn of the event loop brings go in one call, under one fsync."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -43,7 +44,7 @@ class Acceptor:
     def __init__(self, client: redis.asyncio.Redis, settings: Settings) -> None:
         self._client = client
         self._settings = settings
-        self._waiting: list[tuple[tuple[Any, ...], asyncio.Future[list[Any]]]] = []
+        self._waiting: list[tuple[Asked, asyncio.Future[list[Any]]]] = []
         self._arrived = asyncio.Event()
 
     async def accept(self, asked: Asked) -> Place | Repeated:
@@ -53,42 +54,9 @@ class Acceptor:
         have been accepted, and repeating it is safe.
         """
         future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
-        self._waiting.append((self._command(asked), future))
+        self._waiting.append((asked, future))
         self._arrived.set()
         return _answer(await future)
-
-    def _command(self, asked: Asked) -> tuple[Any, ...]:
-        settings = self._settings
-        shard = keys.shard_of(asked.course_id, settings.queue_shards)
-        names = [
-            keys.queue(asked.course_id),
-            keys.course(asked.course_id),
-            keys.job(asked.request_id),
-            keys.student(asked.student_id),
-            keys.ready(shard),
-            keys.QUEUES,
-            keys.GENERATION,
-        ]
-        if asked.idempotency_key is not None:
-            names.append(keys.idempotency(asked.student_id, asked.idempotency_key))
-        return (
-            len(names),
-            *names,
-            asked.request_id,
-            asked.course_id,
-            asked.student_id,
-            asked.operation.value,
-            keys.JOB_FUNCTION,
-            keys.JOB_VERSION,
-            keys.queue_name(asked.course_id),
-            f"{asked.operation.value} {asked.course_title}",
-            datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-            settings.queue_limit,
-            settings.student_waiting_limit,
-            settings.idempotency_ttl_s,
-            keys.wake_channel(shard),
-            settings.failed_ttl_s,
-        )
 
     async def run(self) -> None:
         """Send what has arrived, batch after batch, until cancelled."""
@@ -99,37 +67,61 @@ class Acceptor:
                 self._arrived.clear()
             await self._send(batch)
 
-    async def _send(self, batch: list[tuple[tuple[Any, ...], asyncio.Future[list[Any]]]]) -> None:
+    async def _send(self, batch: list[tuple[Asked, asyncio.Future[list[Any]]]]) -> None:
         try:
-            replies = await self._execute([command for command, _ in batch])
+            answers = await self._execute(accept_arguments([asked for asked, _ in batch], self._settings))
         except Exception as error:  # noqa: BLE001 - whatever it was, nobody may be left waiting
             for _, future in batch:
                 _fail(future, QueueUnavailableError(f"{type(error).__name__}: {error}"))
             return
-        for (_, future), reply in zip(batch, replies, strict=True):
-            if isinstance(reply, Exception):
-                _fail(future, QueueUnavailableError(str(reply)))
-            elif not future.done():
-                future.set_result(reply)
+        for (_, future), answer in zip(batch, answers, strict=True):
+            if not future.done():
+                future.set_result(answer)
 
-    async def _execute(self, commands: list[tuple[Any, ...]]) -> list[Any]:
-        replies = await self._pipeline(commands)
-        if any(isinstance(reply, ScriptMissing) for reply in replies):
-            await self._client.script_load(scripts.ACCEPT.source)
-            replies = await self._pipeline(commands)
-        return replies
+    async def _execute(self, arguments: list[Any]) -> list[list[Any]]:
+        try:
+            return await self._call("EVALSHA", scripts.ACCEPT.digest, arguments)
+        except ScriptMissing:
+            return await self._call("EVAL", scripts.ACCEPT.source, arguments)
 
-    async def _pipeline(self, commands: list[tuple[Any, ...]]) -> list[Any]:
+    async def _call(self, command: str, script: str, arguments: list[Any]) -> list[list[Any]]:
         replicas = self._settings.accept_replicas
         async with self._client.pipeline(transaction=False) as pipeline:
-            for command in commands:
-                pipeline.execute_command("EVALSHA", scripts.ACCEPT.digest, *command)
+            pipeline.execute_command(command, script, 0, *arguments)
             if replicas:
                 pipeline.execute_command("WAITAOF", 1, replicas, self._settings.accept_replicas_timeout_ms)
-            replies: list[Any] = await pipeline.execute(raise_on_error=False)
+            replies = await pipeline.execute(raise_on_error=False)
+        answers: list[list[Any]] | Exception = replies[0]
+        if isinstance(answers, Exception):
+            raise answers
         if replicas:
-            _require_replicas(replies.pop(), replicas)
-        return replies
+            _require_replicas(replies[1], replicas)
+        return answers
+
+
+def accept_arguments(batch: Sequence[Asked], settings: Settings) -> list[Any]:
+    """What the accept script needs to know of these requests."""
+    arguments: list[Any] = [
+        datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        keys.JOB_FUNCTION,
+        keys.JOB_VERSION,
+        settings.queue_limit,
+        settings.student_waiting_limit,
+        settings.idempotency_ttl_s,
+        settings.failed_ttl_s,
+    ]
+    for asked in batch:
+        key = asked.idempotency_key
+        arguments += (
+            asked.request_id,
+            asked.course_id,
+            keys.shard_of(asked.course_id, settings.queue_shards),
+            asked.student_id,
+            asked.operation.value,
+            asked.course_title,
+            "" if key is None else keys.idempotency(asked.student_id, key),
+        )
+    return arguments
 
 
 def _require_replicas(reply: Any, replicas: int) -> None:
@@ -154,6 +146,8 @@ def _answer(reply: list[Any]) -> Place | Repeated:
             raise KeyConflictError
         case b"student_limit":
             raise StudentLimitError
+        case b"error":
+            raise QueueUnavailableError(reply[1].decode())
         case _:
             _, _, _, _, waiting, pace_us = reply
             raise QueueFullError(retry_after_s=1 + waiting * pace_us // 2_000_000)

@@ -10,7 +10,7 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from shared.course_queue import keys, scripts
-from shared.course_queue.accepting import Acceptor, Asked
+from shared.course_queue.accepting import Asked, accept_arguments
 from shared.course_queue.rounds import CourseQueues
 from shared.requests import Outcome, Poisoned, QueueEntry, Submission
 from shared.rules import Operation, Reason, Result, Status
@@ -73,9 +73,8 @@ class CourseQueueOnRedis:
             "operation": operation,
             "idempotency_key": None,
         } | asked
-        acceptor = Acceptor(None, self.settings.model_copy(update=limits or {}))  # type: ignore[arg-type]
-        command = acceptor._command(Asked(**request))
-        reply: list[Any] = self.client.eval(scripts.ACCEPT.source, *command)
+        arguments = accept_arguments([Asked(**request)], self.settings.model_copy(update=limits or {}))
+        (reply,) = self.client.eval(scripts.ACCEPT.source, 0, *arguments)
         return [part.decode() if isinstance(part, bytes) else part for part in reply]
 
     def accepted(self, operation: Operation = Operation.REGISTER, **asked: Any) -> str:

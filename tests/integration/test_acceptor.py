@@ -68,6 +68,22 @@ def test_many_at_once_get_contiguous_sequences_in_the_order_of_the_queue(
         assert waiting == [by_sequence[sequence] for sequence in range(1, count + 1)]
 
 
+def test_what_is_wrong_with_one_request_is_no_others_trouble(
+    redis_client: redis.Redis, settings: Settings
+) -> None:
+    """A broken key of one course refuses that course's requests, and accepts the others that came in the same turn."""
+    broken, whole = str(uuid4()), str(uuid4())
+    redis_client.set(keys.queue(broken), "no list")
+
+    async def mixed(acceptor: Acceptor) -> list[Place | Repeated | BaseException]:
+        calls = [acceptor.accept(asked(course)) for course in (whole, broken, whole)]
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    first, refused, second = with_acceptor(settings, mixed)
+    assert isinstance(refused, QueueUnavailableError)
+    assert [place.sequence for place in (first, second) if isinstance(place, Place)] == [1, 2]
+
+
 def test_one_students_impatient_clicks_are_one_request(redis_client: redis.Redis, settings: Settings) -> None:
     """P4: one is accepted, all others are led to it."""
     course, student = str(uuid4()), str(uuid4())

@@ -196,7 +196,7 @@ def knows(engine: Engine, student_number: str, password: str) -> bool:
     """Whether the student can log in with the password."""
     with reading(engine) as connection:
         found = students.credentials(connection, student_number)
-    return found is not None and verify_password(password, found.password_hash)
+    return found is not None and verify_password(password, found.password_hash, cost=4)
 
 
 def test_bad_students_are_named_by_line(tmp_path: Path) -> None:

@@ -1,30 +1,24 @@
 """The two headers a submission may carry: Idempotency-Key and Prefer."""
 
-from types import SimpleNamespace
-from typing import Any
-
 import pytest
 from fastapi.exceptions import RequestValidationError
 from hypothesis import given
 from hypothesis import strategies as st
-from starlette.requests import Request
+from starlette.datastructures import Headers
 
 from api.dependencies import idempotency_key, preferred_wait_s
-from shared.settings import Settings
 
-# All that reading a header needs of the services is their settings.
-SERVICES: Any = SimpleNamespace(settings=Settings(_env_file=None, wait_max_s=30))
+WAIT_MAX_S = 30
 
 
-def request_with(*headers: tuple[str, str]) -> Request:
-    """A request with these header lines."""
-    lines = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers]
-    return Request({"type": "http", "headers": lines})
+def headers_with(*lines: tuple[str, str]) -> Headers:
+    """The headers of a request with these lines."""
+    return Headers(raw=[(name.lower().encode(), value.encode("latin-1")) for name, value in lines])
 
 
 def wait_of(*values: str) -> int | None:
     """What Prefer lines with these values ask for."""
-    return preferred_wait_s(request_with(*[("Prefer", value) for value in values]), SERVICES)
+    return preferred_wait_s(headers_with(*[("Prefer", value) for value in values]), WAIT_MAX_S)
 
 
 @pytest.mark.parametrize(
@@ -73,22 +67,22 @@ def test_any_prefer_header_is_understood_ignored_or_invalid(value: str) -> None:
 @pytest.mark.parametrize("key", ["k", "!", "~", "6f1c8f1e-opening-morning-1", "k" * 255])
 def test_visible_ascii_up_to_255_characters_is_an_idempotency_key(key: str) -> None:
     """It arrives as it was sent."""
-    assert idempotency_key(request_with(("Idempotency-Key", key))) == key
+    assert idempotency_key(headers_with(("Idempotency-Key", key))) == key
 
 
 def test_no_idempotency_key_is_no_key() -> None:
     """The header is optional."""
-    assert idempotency_key(request_with()) is None
+    assert idempotency_key(headers_with()) is None
 
 
 @pytest.mark.parametrize("key", ["", " ", "a b", "k" * 256, "schlüssel", "a\tb", "a\n", "\x7f"])
 def test_any_other_idempotency_key_is_invalid(key: str) -> None:
     """Empty, too long, or with characters that do not show."""
     with pytest.raises(RequestValidationError):
-        idempotency_key(request_with(("Idempotency-Key", key)))
+        idempotency_key(headers_with(("Idempotency-Key", key)))
 
 
 def test_an_idempotency_key_given_twice_is_invalid() -> None:
     """It would not be clear which of them is meant."""
     with pytest.raises(RequestValidationError):
-        idempotency_key(request_with(("Idempotency-Key", "a"), ("Idempotency-Key", "a")))
+        idempotency_key(headers_with(("Idempotency-Key", "a"), ("Idempotency-Key", "a")))

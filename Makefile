@@ -8,10 +8,10 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && exit; \
 	done; echo python3)
 
-.PHONY: help venv venv-dev run test lint types check format audit clean
+.PHONY: help venv venv-dev run test lint types check format audit bench bench-quick clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 venv: $(VENV)/.runtime-installed ## Make .venv with what the system needs to run
 
@@ -41,6 +41,12 @@ format: $(VENV)/.dev-installed ## Format the code and fix what can be fixed
 audit: $(VENV)/.runtime-installed ## Replay the ledger against the rosters: of DATABASE_URL, or of the running stack
 	@if [ -z "$$DATABASE_URL" ] && [ -f .local/stack.env ]; then set -a; . ./.local/stack.env; fi; \
 		exec $(PY) -m shared.audit
+
+bench: $(VENV)/.dev-installed ## Measure this system and its peers side by side; a quarter of an hour
+	$(PY) -m bench --pictures docs/img
+
+bench-quick: $(VENV)/.dev-installed ## One short round of the same, in a minute
+	$(PY) -m bench --quick
 
 clean: ## Remove .venv, caches and reports; the data in .local stay
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis reports htmlcov .coverage

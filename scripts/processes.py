@@ -51,6 +51,12 @@ class Child:
             )
 
     @property
+    def pid(self) -> int:
+        """Its process id, since it was last started."""
+        assert self._process is not None, f"{self.name} was not started"
+        return self._process.pid
+
+    @property
     def died(self) -> bool:
         """Whether it ended on its own."""
         return self._process is not None and self._process.poll() is not None

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from math import log10
 
-WIDTH, MARGIN, LABELS = 760, 24, 250
+WIDTH, MARGIN, LABELS = 800, 24, 280
+LINE = 15
 BAR, GAP, TITLE = 20, 8, 34
 CURVE_HEIGHT = 260
 OURS, PEER, INK, PALE = "#2563a8", "#a9b4c0", "#1f2933", "#d5dbe1"
@@ -55,19 +56,23 @@ def curves_picture(title: str, curves: Mapping[str, Mapping[str, float]]) -> str
     for index, percent in enumerate(percents):
         name = "max" if percent == "100" else f"p{percent}"
         parts.append(_text(place(index, 1)[0], bottom + 18, name, anchor="middle"))
-    for (name, curve), colour in zip(curves.items(), CURVES, strict=False):
-        points = [place(percents.index(percent), value) for percent, value in curve.items()]
-        parts += _curve(name, points, colour)
-    return _document(parts, bottom + 40)
-
-
-def _curve(name: str, points: Sequence[tuple[float, float]], colour: str) -> list[str]:
-    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    x, y = points[-1]
-    return [
-        f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>',
-        _text(x + 8, y + 4, name, colour=colour),
+    drawn = [
+        ([place(percents.index(percent), value) for percent, value in curve.items()], name, colour)
+        for (name, curve), colour in zip(curves.items(), CURVES, strict=False)
     ]
+    return _document(parts + _lines(drawn), bottom + 40)
+
+
+def _lines(drawn: Sequence[tuple[Sequence[tuple[float, float]], str, str]]) -> list[str]:
+    """The curves, from the highest end to the lowest, their names beside the ends and never upon each other."""
+    parts, free_from = [], 0.0
+    for points, name, colour in sorted(drawn, key=lambda one: one[0][-1][1]):
+        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+        x, y = points[-1][0], max(points[-1][1], free_from)
+        free_from = y + LINE
+        parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        parts.append(_text(x + 8, y + 4, name, colour=colour))
+    return parts
 
 
 def _decade(value: float) -> int:

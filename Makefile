@@ -42,7 +42,7 @@ audit: $(VENV)/.runtime-installed ## Replay the ledger against the rosters: of D
 	@if [ -z "$$DATABASE_URL" ] && [ -f .local/stack.env ]; then set -a; . ./.local/stack.env; fi; \
 		exec $(PY) -m shared.audit
 
-bench: $(VENV)/.dev-installed ## Measure this system and its peers side by side; a quarter of an hour
+bench: $(VENV)/.dev-installed ## Measure this system and its peers side by side; about 20 minutes
 	$(PY) -m bench --pictures docs/img
 
 bench-quick: $(VENV)/.dev-installed ## One short round of the same, in a minute

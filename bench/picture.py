@@ -41,7 +41,7 @@ def curves_picture(title: str, curves: Mapping[str, Mapping[str, float]]) -> str
     percents = list(dict.fromkeys(percent for curve in curves.values() for percent in curve))
     values = [value for curve in curves.values() for value in curve.values() if value > 0] or [1.0]
     floor, ceiling = _decade(min(values)), _decade(max(values)) + 1
-    left, right, top, bottom = 70, WIDTH - 190, MARGIN + TITLE, MARGIN + TITLE + CURVE_HEIGHT
+    left, right, top, bottom = 84, WIDTH - 190, MARGIN + TITLE, MARGIN + TITLE + CURVE_HEIGHT
 
     def place(index: int, value: float) -> tuple[float, float]:
         x = left + (right - left) * index / max(1, len(percents) - 1)

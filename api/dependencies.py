@@ -36,6 +36,11 @@ ServicesOf = Annotated[Services, Depends(injected_services)]
 
 async def current_student(request: Request, token: Annotated[str | None, Depends(oauth2_scheme)]) -> Identity:
     """The student whose token came with the request. Raises InvalidTokenError."""
+    return student_of(request, token)
+
+
+def student_of(request: Request, token: str | None) -> Identity:
+    """The student whose token this is. Raises InvalidTokenError, also when there is none."""
     if token is None:
         raise InvalidTokenError
     return services_of(request).tokens.verify(token)

@@ -31,6 +31,7 @@ from api.tracking import (
     wait_for,
 )
 from shared.course_queue.accepting import Asked
+from shared.course_queue.lookups import request_of_key
 from shared.requests import Place, new_request_id, waiting_document
 from shared.rules import Operation, Reason, Window
 from shared.security import Identity
@@ -76,7 +77,7 @@ SUBMIT_RESPONSES: dict[int | str, dict[str, Any]] = {
             }
         },
     },
-    **problem_responses(401, 404, 409, 422, 429, 503),
+    **problem_responses(401, 404, 409, 413, 422, 429, 503),
 }
 
 
@@ -122,7 +123,6 @@ async def _submit(request: Request, student: Identity, course_id: str, operation
     course = await services.catalogue.find(course_id)
     if course is None:
         raise not_found("course")
-    _require_window(course.window)
     asked = Asked(
         new_request_id(student.student_id),
         student.student_id,
@@ -131,20 +131,32 @@ async def _submit(request: Request, student: Identity, course_id: str, operation
         operation,
         key,
     )
+    outside = _window_problem(course.window)
+    if outside is not None:
+        return _response(await _repeated(services, asked, wait_s or 0, outside), wait_s)
     document = await (_accept_and_wait(services, asked, wait_s) if wait_s else _accept(services, asked))
     return _response(document, wait_s)
 
 
-def _require_window(window: Window) -> None:
-    """Refuse at once what is plainly outside the window; whether a close call is inside, the worker decides."""
+def _window_problem(window: Window) -> Problem | None:
+    """What is plainly outside the window is refused at once; whether a close call is inside, the worker decides."""
     now = datetime.now(UTC)
     early, late = window.refusal(now + CLOCK_TOLERANCE), window.refusal(now - CLOCK_TOLERANCE)
     if early is Reason.REGISTRATION_NOT_OPEN:
         detail = f"Registration opens at {window.opens_at.isoformat()}."
-        raise Problem(HTTPStatus.CONFLICT, early, detail)
+        return Problem(HTTPStatus.CONFLICT, early, detail)
     if late is Reason.REGISTRATION_CLOSED:
         detail = f"Registration closed at {window.closes_at.isoformat()}."
-        raise Problem(HTTPStatus.CONFLICT, late, detail)
+        return Problem(HTTPStatus.CONFLICT, late, detail)
+    return None
+
+
+async def _repeated(services: Services, asked: Asked, wait_s: int, outside: Problem) -> Document:
+    """Outside the window only the request that the key stands for: its client may have missed the answer at closing."""
+    request_id = await request_of_key(services.redis, asked)
+    if request_id is None:
+        raise outside
+    return await final_document(services, request_id, asked.student_id, wait_s)
 
 
 async def _accept(services: Services, asked: Asked) -> Document:

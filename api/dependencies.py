@@ -16,6 +16,7 @@ from shared.security import Identity
 oauth2_scheme = OAuth2PasswordBearer(tokenUrl="/auth/token", auto_error=False)
 
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+WHOLE_SECONDS = re.compile(r"[0-9]{1,9}")
 PREFER_WAIT = re.compile(r"\s*wait\s*=\s*(\"?)([^\";]*)\1\s*(;.*)?", re.IGNORECASE)
 
 
@@ -80,7 +81,7 @@ def preferred_wait_s(headers: HttpHeaders, maximum_s: int) -> int | None:
 
 
 def _seconds(text: str, maximum: int) -> int:
-    if not (text.isascii() and text.isdigit()) or int(text) > maximum:
+    if not WHOLE_SECONDS.fullmatch(text) or int(text) > maximum:
         location = "header.Prefer"
         raise invalid(location, f"wait must be a whole number of seconds from 0 to {maximum}")
     return int(text)

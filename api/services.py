@@ -16,6 +16,7 @@ from api.logins import FailureLimits, HashingPool
 from shared.course_queue.accepting import Acceptor
 from shared.course_queue.connection import async_client, verify_durability
 from shared.database import pooled_engine, reading, writing
+from shared.errors import DatabaseUnavailableError
 from shared.security import TokenVerifier
 from shared.settings import Settings
 
@@ -47,13 +48,19 @@ class Services:
         *arguments: Parameters.args,
         **options: Parameters.kwargs,
     ) -> Answer:
-        """Run a query of `shared.store` in a thread. Raises DatabaseUnavailableError."""
+        """Run a query of `shared.store` in a thread.
+
+        Raises DatabaseUnavailableError, after `read_timeout_ms` also when PostgreSQL is frozen and says nothing at all.
+        """
 
         def run() -> Answer:
             with reading(self.engine) as connection:
                 return query(connection, *arguments, **options)
 
-        return await asyncio.to_thread(run)
+        try:
+            return await asyncio.wait_for(asyncio.to_thread(run), self.settings.read_timeout_ms / 1000)
+        except TimeoutError as error:
+            raise DatabaseUnavailableError from error
 
     async def write(
         self,

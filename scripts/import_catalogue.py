@@ -89,7 +89,7 @@ def _parse_time(option: str, value: str) -> datetime:
     except (ValueError, OverflowError) as error:
         message = f"{option} is not a time like 2025-08-18T08:00:00+02:00: {value}"
         raise ImportFileError([message]) from error
-    raise ImportFileError([f"{option} has no time zone; write {value}Z or {value}+02:00"])
+    raise ImportFileError([f"{option} has no time and zone like 2025-08-18T08:00:00+02:00: {value}"])
 
 
 def read_courses(file: Path) -> list[Course]:

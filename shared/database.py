@@ -12,6 +12,8 @@ from shared.errors import DatabaseUnavailableError
 from shared.settings import Settings
 
 CONNECT_TIMEOUT_S = 3
+# Without it a server cut off in the middle of a statement is given up after a quarter of an hour.
+UNACKNOWLEDGED_TIMEOUT_MS = 5_000
 # A request is blamed only for what its own data can cause: data exceptions and broken constraints.
 REQUEST_FAULT_CLASSES = ("22", "23")
 
@@ -61,6 +63,7 @@ def _connect_args(application_name: str, session: Mapping[str, object]) -> dict[
         "keepalives_idle": 2,
         "keepalives_interval": 1,
         "keepalives_count": 3,
+        "tcp_user_timeout": UNACKNOWLEDGED_TIMEOUT_MS,
         "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
     }
 

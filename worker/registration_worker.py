@@ -14,7 +14,6 @@ import redis
 import structlog
 from rq import Queue, Worker, worker_registration
 from rq.serializers import JSONSerializer
-from rq.utils import now, utcformat
 from rq.worker import WorkerStatus
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -53,6 +52,7 @@ class RegistrationWorker(Worker):
         self._retry_pause_s = RETRY_PAUSE_MIN_S
         self._heartbeat_due_at = 0.0
         self._counts = {"successful_job_count": 0, "failed_job_count": 0}
+        self._counts_shown = dict(self._counts)
         self._working_time_s = 0.0
 
     def _set_connection(self, connection: redis.Redis) -> redis.Redis:
@@ -148,32 +148,20 @@ class RegistrationWorker(Worker):
             return
         self._heartbeat_due_at = time.monotonic() + HEARTBEAT_INTERVAL_S
         names = self._own_queue_names()
-        busy = any(self._counts.values())
+        busy = self._counts != self._counts_shown
         with self.connection.pipeline() as pipeline:
             if names != self.queue_names():
                 worker_registration.unregister(self, pipeline)
                 self.queues = [self._queue(name) for name in names]
             worker_registration.register(self, pipeline)
             self.set_state(WorkerStatus.BUSY if busy else WorkerStatus.IDLE, pipeline)
-            for field, count in self._counts.items():
-                pipeline.hincrby(self.key, field, count)
-            pipeline.hincrbyfloat(self.key, "total_working_time", self._working_time_s)
-            pipeline.hset(self.key, mapping=self._identity())
+            # All of it, and totals rather than what was added: an expired heartbeat forgets nothing, and a lost reply
+            # counts nothing twice.
+            pipeline.hset(self.key, mapping=self.serialize() | self._counts)
+            pipeline.hset(self.key, "total_working_time", str(self._working_time_s))
             self.heartbeat(HEARTBEAT_TTL_S, pipeline)
             pipeline.execute()
-        self._counts = dict.fromkeys(self._counts, 0)
-        self._working_time_s = 0.0
-
-    def _identity(
-        self,
-    ) -> dict[bytes | bytearray | memoryview | str | float, bytes | bytearray | memoryview | str | float]:
-        """What RQ must find again after a restart of Redis or an expired heartbeat."""
-        return {
-            "birth": utcformat(self.birth_date or now()),
-            "pid": str(self.pid),
-            "hostname": str(self.hostname),
-            "queues": ",".join(self.queue_names()),
-        }
+        self._counts_shown = dict(self._counts)
 
     def _own_queue_names(self) -> list[str]:
         """The queues of our shards that RQ shows, after those drained and forgotten are retired."""

@@ -71,6 +71,8 @@ class Acceptor:
         try:
             answers = await self._execute(accept_arguments([asked for asked, _ in batch], self._settings))
         except Exception as error:  # noqa: BLE001 - whatever it was, nobody may be left waiting
+            # Those who came meanwhile would only wait for the same failure, batch after batch.
+            batch, self._waiting = [*batch, *self._waiting], []
             for _, future in batch:
                 _fail(future, QueueUnavailableError(f"{type(error).__name__}: {error}"))
             return

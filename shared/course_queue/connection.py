@@ -14,7 +14,9 @@ from shared.settings import Settings
 
 DURABLE_SETTINGS = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
 # One more try hides a connection that died while idle; every script is idempotent, so a lost reply does no harm.
+# A Redis that does not answer in time is not asked twice: the client's time limit holds for both tries together.
 RETRIES = 1
+RETRIED = (redis.exceptions.ConnectionError,)
 PROBE_TTL_MS = 1_000
 
 ScriptMissing = redis.exceptions.NoScriptError
@@ -27,7 +29,7 @@ def async_client(settings: Settings) -> redis.asyncio.Redis:
         settings.redis_url,
         socket_timeout=settings.redis_timeout_ms / 1000,
         socket_connect_timeout=settings.redis_timeout_ms / 1000,
-        retry=redis.asyncio.retry.Retry(ConstantBackoff(0), RETRIES),
+        retry=redis.asyncio.retry.Retry(ConstantBackoff(0), RETRIES, RETRIED),
     )
 
 
@@ -37,7 +39,7 @@ def sync_client(settings: Settings) -> redis.Redis:
         settings.redis_url,
         socket_timeout=settings.redis_timeout_ms / 1000,
         socket_connect_timeout=settings.redis_timeout_ms / 1000,
-        retry=Retry(ConstantBackoff(0), RETRIES),
+        retry=Retry(ConstantBackoff(0), RETRIES, RETRIED),
     )
 
 

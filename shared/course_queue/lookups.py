@@ -7,8 +7,9 @@ from typing import Any
 import redis.asyncio
 
 from shared.course_queue import keys, scripts
+from shared.course_queue.accepting import Asked
 from shared.course_queue.connection import RedisFailure, ScriptMissing
-from shared.errors import QueueUnavailableError
+from shared.errors import KeyConflictError, QueueUnavailableError
 from shared.requests import Place, moment, waiting_document
 
 
@@ -72,3 +73,22 @@ async def waiting_of(client: redis.asyncio.Redis, student_id: str) -> list[Found
         raise QueueUnavailableError(str(error)) from error
     found = [await look_up(client, request_id) for request_id in request_ids]
     return [entry for entry in found if entry is not None]
+
+
+async def request_of_key(client: redis.asyncio.Redis, asked: Asked) -> str | None:
+    """The request that its Idempotency-Key stands for already, or None; also when it has no key.
+
+    Raises KeyConflictError when the key stands for another operation or course, and QueueUnavailableError.
+    """
+    if asked.idempotency_key is None:
+        return None
+    try:
+        kept = await client.get(keys.idempotency(asked.student_id, asked.idempotency_key))
+    except RedisFailure as error:
+        raise QueueUnavailableError(str(error)) from error
+    if kept is None:
+        return None
+    request_id, what = _text(kept).split(" ", 1)
+    if what != f"{asked.operation.value} {asked.course_id}":
+        raise KeyConflictError
+    return request_id

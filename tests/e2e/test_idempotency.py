@@ -7,6 +7,7 @@ import pytest
 
 from tests.e2e.campus import Campus, Student
 from tests.e2e.stack import Stack
+from tests.e2e.waiting import wait_until
 
 
 def test_the_same_key_and_request_give_the_same_answer(
@@ -41,6 +42,20 @@ def test_a_key_holds_even_after_the_student_dropped_again(student: Student, cour
     student.dropped(course_id)
     assert student.register(course_id, key="one", wait=20).json() == registered
     assert student.dropped(course_id)["reason"] == "not_registered"
+
+
+def test_a_key_holds_after_registration_has_closed(stack: Stack, campus: Campus, student: Student) -> None:
+    """Who missed the answer at closing time still learns it by repeating; without the key it is 409."""
+    semester_id = campus.semester()
+    course_id, other_course = (campus.course(semester_id=semester_id) for _ in range(2))
+    outcome = student.register(course_id, key="one", wait=20).json()
+    stack.sql(
+        "UPDATE semesters SET registration_end = now() - interval '1 minute' WHERE id = %s", semester_id
+    )
+    wait_until(lambda: student.register(course_id).status_code == 409, "the API knows that it is closed")
+    assert student.register(course_id, key="one", wait=5).json() == outcome
+    assert student.register(other_course, key="one").json()["code"] == "idempotency_key_reused"
+    assert student.register(course_id, key="two").json()["code"] == "registration_closed"
 
 
 def test_a_key_used_for_another_request_is_refused(campus: Campus, student: Student, course_id: str) -> None:

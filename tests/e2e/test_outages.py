@@ -1,9 +1,13 @@
 """Redis or PostgreSQL away: what still works, what is refused, and that everything comes back by itself."""
 
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from uuid import uuid4
 
 import httpx
+import psutil
 
 from tests.e2e.campus import Campus, Student
 from tests.e2e.stack import Stack
@@ -107,6 +111,39 @@ def test_without_postgresql_accepting_and_polling_go_on_and_all_is_applied_later
         (None, None),
     ]
     wait_until(lambda: http.get("/health/ready").json()["status"] == "ok", "ready again")
+
+
+def test_with_postgresql_frozen_accepting_and_polling_go_on(
+    stack: Stack, campus: Campus, course_id: str
+) -> None:
+    """A server that is there and says nothing delays a poll by the read limit at the most, however many poll."""
+    students = campus.students(20)
+    students[0].registered(course_id)
+    with frozen(stack.postgres.pid):
+        answers = [student.register(course_id) for student in students]
+        assert {answer.status_code for answer in answers} == {202}
+        with ThreadPoolExecutor(len(students)) as devices:
+            polls = list(
+                devices.map(lambda one, answer: one.get(answer.headers["Location"]), students, answers)
+            )
+        assert {poll.json()["status"] for poll in polls} == {"QUEUED"}
+        assert max(poll.elapsed.total_seconds() for poll in polls) < 8
+    for student, answer in zip(students, answers, strict=True):
+        assert student.outcome(answer)["status"] in {"APPLIED", "REJECTED"}
+
+
+@contextmanager
+def frozen(pid: int) -> Iterator[None]:
+    """A process and its children stand still while the block runs."""
+    parent = psutil.Process(pid)
+    processes = [parent, *parent.children(recursive=True)]
+    for process in processes:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.resume()
 
 
 def test_the_api_starts_while_postgresql_is_away(

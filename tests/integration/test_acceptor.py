@@ -200,16 +200,17 @@ def test_without_redis_it_is_unavailable_at_once_and_goes_on_after_a_restart(
 def test_a_redis_that_hangs_is_unavailable_within_its_time_limit(
     own_redis: LocalValkey, settings: Settings
 ) -> None:
-    """P8: frozen, it costs each caller `redis_timeout_ms` and one retry, not for ever."""
-    mine = settings.model_copy(update={"redis_url": own_redis.url, "redis_timeout_ms": 100})
+    """P8: frozen, it costs each caller `redis_timeout_ms` and a little, however many ask."""
+    mine = settings.model_copy(update={"redis_url": own_redis.url, "redis_timeout_ms": 250})
 
     async def freeze(acceptor: Acceptor) -> float:
         await acceptor.accept(asked(str(uuid4())))
         with sync_client(mine) as client:
-            client.client_pause(3_000)
+            client.client_pause(10_000)
         started = time.monotonic()
-        with pytest.raises(QueueUnavailableError):
-            await acceptor.accept(asked(str(uuid4())))
+        crowd = [acceptor.accept(asked(str(uuid4()))) for _ in range(6 * BATCH_SIZE_MAX)]
+        refused = await asyncio.gather(*crowd, return_exceptions=True)
+        assert {type(answer) for answer in refused} == {QueueUnavailableError}
         return time.monotonic() - started
 
-    assert with_acceptor(mine, freeze) < 1.5
+    assert with_acceptor(mine, freeze) < 2

@@ -17,6 +17,11 @@ from tests.faults.moment import caught_before_commit, caught_in_commit, gone, le
 
 STUDENTS = 32
 OUTCOMES = 60
+# Whether the server's parting word still arrives depends on the moment.
+ENDED_BY_THE_SERVER = (
+    "server closed the connection unexpectedly",
+    "terminating connection due to administrator command",
+)
 
 
 @pytest.fixture
@@ -186,11 +191,19 @@ def test_an_owners_session_terminated_in_the_middle_of_a_round(
     with running(load, stack, course_ids):
         with caught_before_commit(stack) as victim:
             assert load.in_flight > 0
+            before = terminated(stack)
             stack.sql("SELECT pg_terminate_backend(%s)", victim.backend_pid)
             wait_until(lambda: victim.backend_pid not in backends(stack), "the session is gone")
+            wait_until(lambda: terminated(stack) > before, "the worker noticed")
         stack.wait_for_owners(2)
         assert victim.worker_pid in stack.worker_pids(), "the process lives on"
         assert stack.sessions_of(victim.worker_pid) != [victim.backend_pid]
+
+
+def terminated(stack: Stack) -> int:
+    """How often the server ended a worker's session: the worker itself would soon end it after a lock timeout."""
+    log = stack.workers.log_path.read_text(encoding="utf-8")
+    return sum(map(log.count, ENDED_BY_THE_SERVER))
 
 
 def backends(stack: Stack) -> set[int]:

@@ -1,0 +1,147 @@
+"""Bugs in how requests get into their queues and leave them: order, loss, repetition."""
+
+from tests.mutants.mutant import Edit, Mutant, mutant
+
+ACCEPT_LUA = "shared/course_queue/lua/accept.lua"
+FINISH_LUA = "shared/course_queue/lua/finish.lua"
+PEEK_LUA = "shared/course_queue/lua/peek.lua"
+ACCEPTING = "shared/course_queue/accepting.py"
+ROUNDS = "shared/course_queue/rounds.py"
+CONNECTION = "shared/course_queue/connection.py"
+WORKER = "worker/registration_worker.py"
+
+ACCEPT_TESTS = "tests/integration/test_accept_script.py"
+FINISH_TESTS = "tests/integration/test_finish_script.py"
+PEEK_TESTS = "tests/integration/test_peek_script.py"
+
+APPLY = "        applied = apply_round(self._owner.connection, entries, self.name)\n"
+
+IN_REDIS = (
+    mutant(
+        "pop instead of peek",
+        f"{PEEK_TESTS}::test_a_peek_takes_nothing_off",
+        PEEK_LUA,
+        "ipairs(redis.pcall('LRANGE', 'rq:queue:course-' .. ARGV[i], 0, ARGV[i + 1] - 1))",
+        "ipairs(redis.call('LPOP', 'rq:queue:course-' .. ARGV[i], ARGV[i + 1]) or {})",
+    ),
+    mutant(
+        "remove before commit",
+        "tests/faults/test_round.py::test_until_a_round_is_committed_its_requests_stand_in_their_queue",
+        WORKER,
+        APPLY,
+        "        for entry in entries:\n"
+        "            self.connection.lrem(keys.queue(entry.course_id), 1, entry.raw_id)\n" + APPLY,
+    ),
+    mutant(
+        "remove by count",
+        f"{FINISH_TESTS}::test_removal_is_by_identity_not_by_count",
+        FINISH_LUA,
+        "redis.call('LREM', 'rq:queue:course-' .. course, 1, element)",
+        "redis.call('LPOP', 'rq:queue:course-' .. course)",
+    ),
+    mutant(
+        "requeue at the tail on error",
+        "tests/faults/test_round.py::test_after_an_error_the_queue_stands_as_it_stood",
+        WORKER,
+        APPLY,
+        "        try:\n"
+        "            applied = apply_round(self._owner.connection, entries, self.name)\n"
+        "        except SQLAlchemyError:\n"
+        "            for entry in entries:\n"
+        "                self.connection.lrem(keys.queue(entry.course_id), 1, entry.raw_id)\n"
+        "                self.connection.rpush(keys.queue(entry.course_id), entry.raw_id)\n"
+        "            raise\n",
+    ),
+    Mutant(
+        "sequence and push not atomic",
+        f"{ACCEPT_TESTS}::test_sequences_count_from_one_without_gaps_in_the_order_of_the_queue",
+        (
+            Edit(ACCEPT_LUA, "  redis.call('RPUSH', queue, request)\n", ""),
+            Edit(
+                ACCEPTING,
+                "        for (_, future), answer in zip(batch, answers, strict=True):\n",
+                "        for (asked, _), answer in zip(batch, answers, strict=True):\n"
+                "            if answer[0] == b'accepted':\n"
+                "                await self._client.rpush(keys.queue(asked.course_id), answer[1])\n"
+                "        for (_, future), answer in zip(batch, answers, strict=True):\n",
+            ),
+        ),
+    ),
+    mutant(
+        "everysec while claiming durability",
+        "tests/integration/test_durability.py::test_a_redis_that_may_lose_requests_is_refused_with_the_setting_named",
+        CONNECTION,
+        '"appendfsync": "always", ',
+        "",
+    ),
+    mutant(
+        "the containers' Redis on everysec",
+        "tests/unit/test_compose.py::test_redis_has_every_setting_that_the_api_insists_on",
+        "docker-compose.yml",
+        "      - --appendfsync\n      - always\n",
+        "      - --appendfsync\n      - everysec\n",
+    ),
+    mutant(
+        "missing payload skipped",
+        f"{PEEK_TESTS}::test_a_job_that_is_gone_or_no_job_is_poisoned_and_keeps_nobody_else_from_being_read",
+        ROUNDS,
+        "            for raw_id, data in zip(head[::2], head[1::2], strict=True)\n",
+        "            for raw_id, data in zip(head[::2], head[1::2], strict=True)\n            if data is not None\n",
+    ),
+    mutant(
+        "any function taken from a job",
+        "tests/unit/test_read_entry.py::test_only_our_one_function_is_taken",
+        ROUNDS,
+        "if function != keys.JOB_FUNCTION or instance is not None or positional:",
+        "if instance is not None or positional:",
+    ),
+    mutant(
+        "a request of another course taken for one of this",
+        "tests/unit/test_read_entry.py::test_an_entry_of_another_course_or_request_gets_an_id_of_its_own",
+        ROUNDS,
+        'if request_id.encode() != raw_id or payload["course_id"] != course_id:',
+        "if request_id.encode() != raw_id:",
+    ),
+    mutant(
+        "idempotency key ignored",
+        f"{ACCEPT_TESTS}::test_the_same_idempotency_key_is_the_same_request",
+        ACCEPTING,
+        '"" if key is None else keys.idempotency(asked.student_id, key)',
+        '""',
+    ),
+    mutant(
+        "a key reused for something else not noticed",
+        f"{ACCEPT_TESTS}::test_the_same_key_for_another_request_is_a_conflict",
+        ACCEPT_LUA,
+        "what == operation .. ' ' .. course_id and 'repeated' or 'key_conflict'",
+        "'repeated'",
+    ),
+    mutant(
+        "a call sent again after a lost reply accepted twice",
+        f"{ACCEPT_TESTS}::test_the_same_call_sent_again_after_a_lost_reply_is_not_accepted_twice",
+        ACCEPT_LUA,
+        "if redis.call('EXISTS', job) == 1 then",
+        "if false then",
+    ),
+    mutant(
+        "queue limit checked after the first write",
+        f"{ACCEPT_TESTS}::test_a_full_queue_refuses_without_writing_and_tells_how_long_it_is",
+        ACCEPT_LUA,
+        "  local length = redis.call('LLEN', queue)\n",
+        "  redis.call('HINCRBY', course, 'sequence', 1)\n  local length = redis.call('LLEN', queue)\n",
+    ),
+    mutant(
+        "a course no longer ready while requests wait",
+        f"{FINISH_TESTS}::test_a_course_stays_ready_until_its_queue_is_empty",
+        FINISH_LUA,
+        "  if redis.call('EXISTS', queue) == 0 then\n",
+        "  if true then\n",
+    ),
+    mutant(
+        "outcomes never published",
+        f"{FINISH_TESTS}::test_the_outcomes_of_a_round_are_published_in_one_message_in_order",
+        FINISH_LUA,
+        "redis.call('PUBLISH', ARGV[7], '[' .. table.concat(outcomes, ',') .. ']')\n",
+        "",
+    ),
+)

@@ -1,8 +1,8 @@
 """What the routes work with: built once per process, handed to each request."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -23,6 +23,8 @@ from shared.settings import Settings
 log = structlog.get_logger()
 
 RESTART_PAUSE_S = 0.5
+CANCEL_AGAIN_S = 0.1
+CANCELLATIONS_MAX = 50
 
 Parameters = ParamSpec("Parameters")
 Answer = TypeVar("Answer")
@@ -104,14 +106,20 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
     try:
         yield services
     finally:
-        for task in tasks:
-            task.cancel()
-        for task in tasks:
-            with suppress(asyncio.CancelledError):
-                await task
+        await _end(tasks)
         services.hashing.close()
         await client.aclose()
         engine.dispose()
+
+
+async def _end(tasks: Collection[asyncio.Task[None]]) -> None:
+    """Cancel the tasks until they have ended: redis-py can lose a cancellation that comes while it connects."""
+    for _ in range(CANCELLATIONS_MAX):
+        for task in tasks:
+            task.cancel()
+        _, running = await asyncio.wait(tasks, timeout=CANCEL_AGAIN_S)
+        if not running:
+            return
 
 
 async def _keep_running(run: Callable[[], Awaitable[None]]) -> None:

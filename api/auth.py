@@ -47,8 +47,17 @@ def _address(request: Request) -> str:
 async def _token_for(services: Services, student_number: str, password: str, address: str) -> Token:
     if len(password.encode()) > PASSWORD_BYTES_MAX:
         raise PasswordTooLongError
+    with services.hashing.place():
+        known = await _authenticated(services, student_number, password, address)
+    token, expires_in = issue_token(services.settings, known.student_id, student_number)
+    return Token(access_token=token, expires_in=expires_in)
+
+
+async def _authenticated(
+    services: Services, student_number: str, password: str, address: str
+) -> students.Credentials:
     await services.login_limits.require_within(student_number, address)
-    known = await services.read(students.credentials, student_number)
+    known = await services.database.read(students.credentials, student_number)
     cost = services.settings.bcrypt_cost
     password_hash = nobodys_hash(cost) if known is None else known.password_hash
     matches = await services.hashing.run(verify_password, password, password_hash, cost)
@@ -58,8 +67,7 @@ async def _token_for(services: Services, student_number: str, password: str, add
         raise Problem(HTTPStatus.UNAUTHORIZED, "wrong_credentials", detail, CHALLENGE)
     await services.login_limits.count_success(student_number, address)
     await _upgrade_hash(services, known, password)
-    token, expires_in = issue_token(services.settings, known.student_id, student_number)
-    return Token(access_token=token, expires_in=expires_in)
+    return known
 
 
 async def _upgrade_hash(services: Services, known: students.Credentials, password: str) -> None:
@@ -68,6 +76,8 @@ async def _upgrade_hash(services: Services, known: students.Credentials, passwor
     if hash_cost(known.password_hash) < cost:
         new_hash = await services.hashing.run(hash_password, password, cost)
         try:
-            await services.write(students.replace_hash, known.student_id, known.password_hash, new_hash)
+            await services.database.write(
+                students.replace_hash, known.student_id, known.password_hash, new_hash
+            )
         except DatabaseUnavailableError as error:
             log.warning("hash not upgraded", problem=str(error.__cause__)[:200])

@@ -4,9 +4,8 @@ import asyncio
 import time
 
 import structlog
-from sqlalchemy import Engine
 
-from shared.database import reading
+from api.database import Database
 from shared.errors import DatabaseUnavailableError
 from shared.settings import Settings
 from shared.store import catalogue
@@ -21,8 +20,8 @@ UNKNOWN_REMEMBERED_MAX = 10_000
 class Catalogue:
     """Course id -> entry, refreshed every `catalogue_refresh_s`; kept as it is while PostgreSQL is away."""
 
-    def __init__(self, engine: Engine, settings: Settings) -> None:
-        self._engine = engine
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._database = database
         self._refresh_s = settings.catalogue_refresh_s
         self._entries: dict[str, CourseEntry] = {}
         self._unknown_until: dict[str, float] = {}
@@ -32,7 +31,7 @@ class Catalogue:
         entry = self._entries.get(course_id)
         if entry is not None or self._unknown_until.get(course_id, 0.0) > time.monotonic():
             return entry
-        entry = await asyncio.to_thread(self._read_one, course_id)
+        entry = await self._database.read(catalogue.course_entry, course_id)
         if entry is None:
             self._remember_unknown(course_id)
         else:
@@ -48,15 +47,8 @@ class Catalogue:
         """Refresh until cancelled."""
         while True:
             try:
-                self._entries = await asyncio.to_thread(self._read_all)
+                entries = await self._database.read(catalogue.open_courses)
+                self._entries = {entry.course_id: entry for entry in entries}
             except DatabaseUnavailableError as error:
                 log.warning("catalogue not refreshed", problem=str(error.__cause__)[:200])
             await asyncio.sleep(self._refresh_s)
-
-    def _read_all(self) -> dict[str, CourseEntry]:
-        with reading(self._engine) as connection:
-            return {entry.course_id: entry for entry in catalogue.open_courses(connection)}
-
-    def _read_one(self, course_id: str) -> CourseEntry | None:
-        with reading(self._engine) as connection:
-            return catalogue.course_entry(connection, course_id)

@@ -84,7 +84,7 @@ SUBMIT_RESPONSES: dict[int | str, dict[str, Any]] = {
 @router.get("/{course_id}", summary="One course", responses=problem_responses(404, 422, 503))
 async def get_course(services: ServicesOf, course_id: CourseId) -> Course:
     """One course with its live counts. Open to all."""
-    row = await services.read(catalogue.course, course_id)
+    row = await services.database.read(catalogue.course, course_id)
     if row is None:
         raise not_found("course")
     return Course.model_validate(dict(row))

@@ -1,9 +1,9 @@
 """Checking passwords without letting a login storm, or an attacker, take the machine."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from http import HTTPStatus
 from typing import TypeVar
@@ -35,8 +35,12 @@ class HashingPool:
         self._limit = settings.login_queue_limit
         self._waiting = 0
 
-    async def run(self, function: Callable[..., Answer], *arguments: object) -> Answer:
-        """Call a function of `shared.security` off the event loop. Raises Problem 503 when too many wait."""
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """One login's place in the queue. Taken before anything else, so that a storm costs nothing but the refusal.
+
+        Raises Problem 503 when too many have one.
+        """
         if self._waiting >= self._limit:
             raise Problem(
                 HTTPStatus.SERVICE_UNAVAILABLE,
@@ -46,9 +50,13 @@ class HashingPool:
             )
         self._waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
+            yield
         finally:
             self._waiting -= 1
+
+    async def run(self, function: Callable[..., Answer], *arguments: object) -> Answer:
+        """Call a function of `shared.security` off the event loop, in turn."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
 
     def close(self) -> None:
         """Let the hashing in hand end and take no more."""

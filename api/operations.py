@@ -7,7 +7,6 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from sqlalchemy import Connection
 
 from api.dependencies import ServicesOf
 from api.schemas import Health
@@ -50,10 +49,7 @@ async def _take_requests(services: Services) -> None:
 
 
 async def _ping(services: Services) -> None:
-    def run(connection: Connection) -> None:
-        ping(connection)
-
-    await services.read(run)
+    await services.database.read(ping)
 
 
 async def _state(check: Awaitable[Any]) -> str:

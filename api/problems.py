@@ -31,6 +31,7 @@ SOON = {"Retry-After": "1"}
 HTTP_CODES = {
     404: "not_found",
     405: "method_not_allowed",
+    408: "body_too_slow",
     413: "content_too_large",
 }
 

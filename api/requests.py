@@ -62,7 +62,7 @@ async def list_requests(
     """The student's own requests, waiting ones included, newest first."""
     before = _place(await current_document(services, after, student.student_id)) if after else None
     waiting = await waiting_of(services.redis, student.student_id)
-    finished = await services.read(students.finished_requests, student.student_id, limit + 1, before)
+    finished = await services.database.read(students.finished_requests, student.student_id, limit + 1, before)
     documents = {entry.document["request_id"]: entry.document for entry in waiting}
     documents |= {row["request_id"]: ledger_document(row) for row in finished}
     newest = sorted(documents.values(), key=_place, reverse=True)

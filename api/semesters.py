@@ -15,13 +15,13 @@ router = APIRouter(prefix="/semesters", tags=["semesters"], responses=problem_re
 @router.get("/", summary="All semesters")
 async def list_semesters(services: ServicesOf) -> Semesters:
     """Every semester with its registration window, newest first. Open to all."""
-    return Semesters.model_validate({"semesters": await services.read(catalogue.semesters)})
+    return Semesters.model_validate({"semesters": await services.database.read(catalogue.semesters)})
 
 
 @router.get("/{semester_id}", summary="One semester", responses=problem_responses(404, 422))
 async def get_semester(services: ServicesOf, semester_id: SemesterId) -> Semester:
     """One semester with its registration window. Open to all."""
-    row = await services.read(catalogue.semester, semester_id)
+    row = await services.database.read(catalogue.semester, semester_id)
     if row is None:
         raise not_found("semester")
     return Semester.model_validate(dict(row))
@@ -39,9 +39,9 @@ async def list_courses(
     after: Annotated[Id | None, Query(description="The `next` of the page before.")] = None,
 ) -> CoursePage:
     """A page of courses in catalogue order, with live counts. Open to all."""
-    if await services.read(catalogue.semester, semester_id) is None:
+    if await services.database.read(catalogue.semester, semester_id) is None:
         raise not_found("semester")
-    rows = await services.read(catalogue.courses_page, semester_id, search, limit + 1, after)
+    rows = await services.database.read(catalogue.courses_page, semester_id, search, limit + 1, after)
     page = rows[:limit]
     more = page[-1]["id"] if len(rows) > limit else None
     return CoursePage.model_validate({"courses": page, "next": more})
@@ -52,7 +52,7 @@ async def list_courses(
 )
 async def my_courses(services: ServicesOf, student: CurrentStudent, semester_id: SemesterId) -> MyCourses:
     """The student's own seats and reserve positions in this semester."""
-    rows = await services.read(students.my_courses, student.student_id, semester_id)
-    if not rows and await services.read(catalogue.semester, semester_id) is None:
+    rows = await services.database.read(students.my_courses, student.student_id, semester_id)
+    if not rows and await services.database.read(catalogue.semester, semester_id) is None:
         raise not_found("semester")
     return MyCourses.model_validate({"courses": rows})

@@ -4,19 +4,16 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Concatenate, ParamSpec, TypeVar
 
 import redis.asyncio
 import structlog
-from sqlalchemy import Connection, Engine
 
 from api.catalogue import Catalogue
+from api.database import Database
 from api.hub import OutcomeHub
 from api.logins import FailureLimits, HashingPool
 from shared.course_queue.accepting import Acceptor
 from shared.course_queue.connection import async_client, verify_durability
-from shared.database import pooled_engine, reading, writing
-from shared.errors import DatabaseUnavailableError
 from shared.security import TokenVerifier
 from shared.settings import Settings
 
@@ -26,16 +23,13 @@ RESTART_PAUSE_S = 0.5
 CANCEL_AGAIN_S = 0.1
 CANCELLATIONS_MAX = 50
 
-Parameters = ParamSpec("Parameters")
-Answer = TypeVar("Answer")
-
 
 @dataclass(slots=True)
 class Services:
     """One process's connections, caches and background tasks."""
 
     settings: Settings
-    engine: Engine
+    database: Database
     redis: redis.asyncio.Redis
     acceptor: Acceptor
     hub: OutcomeHub
@@ -43,40 +37,6 @@ class Services:
     tokens: TokenVerifier
     hashing: HashingPool
     login_limits: FailureLimits
-
-    async def read(
-        self,
-        query: Callable[Concatenate[Connection, Parameters], Answer],
-        *arguments: Parameters.args,
-        **options: Parameters.kwargs,
-    ) -> Answer:
-        """Run a query of `shared.store` in a thread.
-
-        Raises DatabaseUnavailableError, after `read_timeout_ms` also when PostgreSQL is frozen and says nothing at all.
-        """
-
-        def run() -> Answer:
-            with reading(self.engine) as connection:
-                return query(connection, *arguments, **options)
-
-        try:
-            return await asyncio.wait_for(asyncio.to_thread(run), self.settings.read_timeout_ms / 1000)
-        except TimeoutError as error:
-            raise DatabaseUnavailableError from error
-
-    async def write(
-        self,
-        statement: Callable[Concatenate[Connection, Parameters], Answer],
-        *arguments: Parameters.args,
-        **options: Parameters.kwargs,
-    ) -> Answer:
-        """Run a statement of `shared.store` in a thread, in a transaction of its own."""
-
-        def run() -> Answer:
-            with writing(self.engine) as connection:
-                return statement(connection, *arguments, **options)
-
-        return await asyncio.to_thread(run)
 
 
 @asynccontextmanager
@@ -87,14 +47,14 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
     """
     client = async_client(settings)
     await verify_durability(client, settings)
-    engine = pooled_engine(settings, "registration-api")
+    database = Database(settings)
     services = Services(
         settings,
-        engine,
+        database,
         client,
         Acceptor(client, settings),
         OutcomeHub(client),
-        Catalogue(engine, settings),
+        Catalogue(database, settings),
         TokenVerifier(settings),
         HashingPool(settings),
         FailureLimits(settings, client),
@@ -109,7 +69,7 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
         await _end(tasks)
         services.hashing.close()
         await client.aclose()
-        engine.dispose()
+        database.close()
 
 
 async def _end(tasks: Collection[asyncio.Task[None]]) -> None:

@@ -19,8 +19,8 @@ Document = dict[str, Any]
 
 WHAT = "request"
 
-# A missed hint costs a waiting client this much at the most.
-LOOK_AGAIN_S = 5.0
+# A missed hint costs a waiting client this much at the most. After a gap in the subscription everybody looks at once.
+LOOK_AGAIN_S = 10.0
 POLL_INTERVAL_MAX_S = 30
 
 
@@ -39,7 +39,7 @@ async def current_document(services: Services, request_id: str, student_id: str)
     if found is not None and found.final:
         return found.document
     try:
-        row = await services.read(students.finished_request, request_id)
+        row = await services.database.read(students.finished_request, request_id)
     except DatabaseUnavailableError:
         if found is None:
             raise

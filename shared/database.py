@@ -19,13 +19,13 @@ REQUEST_FAULT_CLASSES = ("22", "23")
 
 
 def pooled_engine(settings: Settings, application_name: str) -> Engine:
-    """A pool for reads and for the commands; statements end after `read_timeout_ms`."""
+    """A pool for reads of one statement each, without a transaction around it; it ends after `read_timeout_ms`."""
     return create_engine(
         settings.sqlalchemy_url,
         pool_size=settings.database_pool_size,
         max_overflow=0,
         pool_timeout=CONNECT_TIMEOUT_S,
-        pool_pre_ping=True,
+        isolation_level="AUTOCOMMIT",
         connect_args=_connect_args(application_name, {"statement_timeout": settings.read_timeout_ms}),
     )
 
@@ -93,7 +93,8 @@ def reading(engine: Engine) -> Iterator[Connection]:
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """A connection in one transaction, for what is written outside the rounds. Raises as `reading`."""
-    with reading(engine) as connection, transaction(connection):
+    transactional = engine.execution_options(isolation_level="READ COMMITTED")
+    with reading(transactional) as connection, transaction(connection):
         yield connection
 
 
@@ -117,6 +118,5 @@ def is_request_fault(error: SQLAlchemyError) -> bool:
 
 
 def ping(connection: Connection) -> None:
-    """One round trip, without a transaction being left open."""
-    with connection.begin():
-        connection.execute(text("SELECT 1"))
+    """One round trip."""
+    connection.execute(text("SELECT 1"))

@@ -115,7 +115,8 @@ class RegistrationWorker(Worker):
         """Apply one round; False when nothing was ready or nothing could be locked."""
         started = time.monotonic()
         ready = self._queues.ready_courses(sorted(self._owner.owned))
-        entries = self._queues.peek(self._turns.next_round(ready)) if ready else []
+        chosen = self._turns.next_round(ready)
+        entries = self._queues.peek(chosen, self._settings.round_size_max) if chosen else []
         if not entries:
             return False
         applied = apply_round(self._owner.connection, entries, self.name)

@@ -16,6 +16,7 @@ from shared.rules import Operation
 from shared.settings import Settings
 
 BATCH_SIZE_MAX = 256
+RETRY_AFTER_MAX_S = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,4 +153,4 @@ def _answer(reply: list[Any]) -> Place | Repeated:
             raise QueueUnavailableError(reply[1].decode())
         case _:
             _, _, _, _, waiting, pace_us = reply
-            raise QueueFullError(retry_after_s=1 + waiting * pace_us // 2_000_000)
+            raise QueueFullError(min(1 + waiting * pace_us // 2_000_000, RETRY_AFTER_MAX_S))

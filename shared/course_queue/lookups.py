@@ -1,5 +1,6 @@
 """Asking Redis where a request stands, and listening for outcomes."""
 
+import asyncio
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -71,7 +72,7 @@ async def waiting_of(client: redis.asyncio.Redis, student_id: str) -> list[Found
         request_ids = [_text(raw) for raw in await client.hkeys(keys.student(student_id))]
     except RedisFailure as error:
         raise QueueUnavailableError(str(error)) from error
-    found = [await look_up(client, request_id) for request_id in request_ids]
+    found = await asyncio.gather(*[look_up(client, request_id) for request_id in request_ids])
     return [entry for entry in found if entry is not None]
 
 

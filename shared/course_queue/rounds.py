@@ -31,19 +31,19 @@ class CourseQueues:
 
     def ready_courses(self, shards: Sequence[int]) -> list[str]:
         """The courses of these shards that have requests waiting, in no particular order."""
-        with self._client.pipeline(transaction=False) as pipeline:
-            for shard in shards:
-                pipeline.smembers(keys.ready(shard))
-            members = [course.decode(errors="replace") for shard in pipeline.execute() for course in shard]
+        raw_ids: set[Any] = self._client.sunion(list(map(keys.ready, shards))) if shards else set()
+        members = [course.decode(errors="replace") for course in raw_ids]
         return [course_id for course_id in members if is_canonical_uuid(course_id)]
 
-    def peek(self, quotas: Mapping[str, int]) -> list[QueueEntry]:
-        """The first entries of each course's queue, up to its quota, in order; nothing is taken off."""
-        arguments = [word for course_id, quota in quotas.items() for word in (course_id, quota)]
-        heads = self._run(scripts.PEEK, [], arguments)
+    def peek(self, course_ids: Sequence[str], limit: int) -> list[QueueEntry]:
+        """The first entries of these courses' queues, each in order, `limit` in all; nothing is taken off.
+
+        Every course has an equal share, and what it does not need the others have. There are at most `limit` courses.
+        """
+        heads = self._run(scripts.PEEK, [], [limit, *course_ids])
         return [
             read_entry(course_id, raw_id, data)
-            for course_id, head in zip(quotas, heads, strict=True)
+            for course_id, head in zip(course_ids, heads, strict=True)
             for raw_id, data in zip(head[::2], head[1::2], strict=True)
         ]
 

@@ -50,7 +50,8 @@ def test_a_key_holds_after_registration_has_closed(stack: Stack, campus: Campus,
     course_id, other_course = (campus.course(semester_id=semester_id) for _ in range(2))
     outcome = student.register(course_id, key="one", wait=20).json()
     stack.sql(
-        "UPDATE semesters SET registration_end = now() - interval '1 minute' WHERE id = %s", semester_id
+        "UPDATE semesters SET registration_end = now() - interval '1 minute', updated_at = now() WHERE id = %s",
+        semester_id,
     )
     wait_until(lambda: student.register(course_id).status_code == 409, "the API knows that it is closed")
     assert student.register(course_id, key="one", wait=5).json() == outcome

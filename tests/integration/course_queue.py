@@ -89,7 +89,7 @@ class CourseQueueOnRedis:
 
     def head(self, count: int = 100) -> list[QueueEntry]:
         """The first entries of the queue."""
-        return self.queues.peek({self.course_id: count})
+        return self.queues.peek([self.course_id], count)
 
     def finish(
         self,

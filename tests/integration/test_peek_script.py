@@ -1,10 +1,12 @@
 """peek.lua and look_up.lua: reading only, and never kept from the good by the bad."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 from uuid import uuid4
 
+import pytest
 import redis.asyncio
 
 from shared.course_queue import keys
@@ -41,14 +43,36 @@ def test_a_peek_takes_nothing_off(course_queue: CourseQueueOnRedis) -> None:
     assert course_queue.everything() == before
 
 
-def test_a_peek_returns_each_courses_head_up_to_its_quota_in_order(course_queue: CourseQueueOnRedis) -> None:
+def test_a_peek_returns_each_courses_head_in_order(course_queue: CourseQueueOnRedis) -> None:
     """Rule B needs contiguous prefixes."""
     other = CourseQueueOnRedis(course_queue.client, course_queue.settings)
-    mine, theirs = course_queue.accepted_from_new_students(3), other.accepted_from_new_students(3)
-    empty = str(uuid4())
-    entries = course_queue.queues.peek({course_queue.course_id: 2, empty: 5, other.course_id: 9})
-    assert [entry.request_id for entry in entries] == [*mine[:2], *theirs]
-    assert [entry.course_id for entry in entries] == [course_queue.course_id] * 2 + [other.course_id] * 3
+    mine, theirs = course_queue.accepted_from_new_students(5), other.accepted_from_new_students(2)
+    entries = course_queue.queues.peek([course_queue.course_id, str(uuid4()), other.course_id], 5)
+    assert [entry.request_id for entry in entries] == [*mine[:3], *theirs]
+    assert [entry.course_id for entry in entries] == [course_queue.course_id] * 3 + [other.course_id] * 2
+
+
+@pytest.mark.parametrize(
+    ("waiting", "limit", "taken"),
+    [
+        ([9], 4, [4]),
+        ([9, 9, 9], 9, [3, 3, 3]),
+        ([9, 1, 9], 9, [4, 1, 4]),
+        ([1, 9, 0, 2], 9, [1, 6, 0, 2]),
+        ([9, 9, 9], 3, [1, 1, 1]),
+        ([1, 1, 1], 9, [1, 1, 1]),
+    ],
+)
+def test_a_round_is_shared_equally_and_what_one_does_not_need_the_others_have(
+    waiting: list[int], limit: int, taken: list[int], course_queue: CourseQueueOnRedis
+) -> None:
+    """A hot course leaves every other its turn, and has all places that nobody else can use."""
+    queues = [CourseQueueOnRedis(course_queue.client, course_queue.settings) for _ in waiting]
+    for queue, count in zip(queues, waiting, strict=True):
+        queue.accepted_from_new_students(count)
+    entries = course_queue.queues.peek([queue.course_id for queue in queues], limit)
+    found = Counter(entry.course_id for entry in entries)
+    assert [found[queue.course_id] for queue in queues] == taken
 
 
 def test_a_job_that_is_gone_or_no_job_is_poisoned_and_keeps_nobody_else_from_being_read(
@@ -142,5 +166,5 @@ def test_what_stands_in_a_queues_place_and_is_no_list_stops_no_other_course(
     """P9: a broken key of one course is that course's trouble alone."""
     request_id, broken = course_queue.accepted(), str(uuid4())
     course_queue.client.set(keys.queue(broken), "no list")
-    entries = course_queue.queues.peek({broken: 10, course_queue.course_id: 10})
+    entries = course_queue.queues.peek([broken, course_queue.course_id], 10)
     assert [entry.request_id for entry in entries] == [request_id]

@@ -48,7 +48,7 @@ class Case:
 
     def commit(self, apply: Apply) -> Any:
         """Let the round be committed, and nothing more."""
-        return apply(self._queues.peek({self._course_id: 1}))
+        return apply(self._queues.peek([self._course_id], 1))
 
     def finish_and_forget(self, apply: Apply) -> None:
         """Let the round be committed and taken off, and the job expire."""
@@ -82,7 +82,7 @@ def test_a_request_that_ends_while_it_is_looked_up_is_never_missed(
             case.finish_and_forget(apply)
 
     async def look(services: Services) -> str:
-        event.listen(services.engine, moment, end_it)
+        event.listen(services.database.engine, moment, end_it)
         return await case.status(services)
 
     told = case.conversation(look)

@@ -8,7 +8,7 @@ TRACKING_TESTS = "tests/integration/test_tracking.py"
 LOOK_INTO_REDIS = "    found, queue_error = await _look_up(services, request_id)\n"
 LOOK_INTO_THE_LEDGER = """\
     try:
-        row = await services.read(students.finished_request, request_id)
+        row = await services.database.read(students.finished_request, request_id)
     except DatabaseUnavailableError:
         if found is None:
             raise
@@ -31,7 +31,8 @@ AT_THE_EDGE = (
             Edit(
                 TRACKING,
                 LOOK_INTO_REDIS,
-                "    row = await services.read(students.finished_request, request_id)\n" + LOOK_INTO_REDIS,
+                "    row = await services.database.read(students.finished_request, request_id)\n"
+                + LOOK_INTO_REDIS,
             ),
             Edit(TRACKING, LOOK_INTO_THE_LEDGER, ""),
         ),
@@ -73,10 +74,10 @@ AT_THE_EDGE = (
     ),
     mutant(
         "body limit ignores chunked bodies",
-        "tests/unit/test_body_limit.py::test_a_body_that_grows_above_the_limit_is_given_up_midway",
+        "tests/unit/test_body_limit.py::test_a_chunked_body_that_grows_above_the_limit_is_refused_at_the_first_byte_too_many",
         "api/body_limit.py",
-        "            if seen > self._max_bytes:\n",
-        "            if False:\n",
+        "                    if len(body) > self._max_bytes:\n",
+        "                    if False:\n",
     ),
     mutant(
         "production with the built-in secret",

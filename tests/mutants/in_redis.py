@@ -21,8 +21,8 @@ IN_REDIS = (
         "pop instead of peek",
         f"{PEEK_TESTS}::test_a_peek_takes_nothing_off",
         PEEK_LUA,
-        "ipairs(redis.pcall('LRANGE', 'rq:queue:course-' .. ARGV[i], 0, ARGV[i + 1] - 1))",
-        "ipairs(redis.call('LPOP', 'rq:queue:course-' .. ARGV[i], ARGV[i + 1]) or {})",
+        "ipairs(redis.call('LRANGE', 'rq:queue:course-' .. ARGV[i + 1], 0, parts[i] - 1))",
+        "ipairs(redis.call('LPOP', 'rq:queue:course-' .. ARGV[i + 1], parts[i]) or {})",
     ),
     mutant(
         "remove before commit",

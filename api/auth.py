@@ -7,7 +7,8 @@ import structlog
 from fastapi import APIRouter, Form, Request
 
 from api.dependencies import ServicesOf
-from api.problems import CHALLENGE, Problem, problem_responses
+from api.documentation import problem_responses
+from api.problems import CHALLENGE, Problem
 from api.schemas import Credentials, PasswordForm, Token
 from api.services import Services
 from shared.errors import DatabaseUnavailableError, PasswordTooLongError
@@ -23,7 +24,20 @@ from shared.store import students
 
 log = structlog.get_logger()
 
-router = APIRouter(prefix="/auth", tags=["auth"], responses=problem_responses(401, 413, 422, 429, 503))
+router = APIRouter(
+    prefix="/auth",
+    tags=["auth"],
+    responses=problem_responses(
+        "wrong_credentials",
+        "body_too_slow",
+        "content_too_large",
+        "invalid_input",
+        "password_too_long",
+        "too_many_failed_logins",
+        "login_busy",
+        "database_unavailable",
+    ),
+)
 
 
 @router.post("/login", summary="Log in with JSON")

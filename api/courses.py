@@ -17,8 +17,9 @@ from api.dependencies import (
     preferred_wait_s,
     services_of,
 )
-from api.problems import Problem, not_found, problem_responses
-from api.schemas import EXAMPLE_ID, Course, RegistrationRequest
+from api.documentation import LOCATION, POLL_AFTER, PREFERENCE_APPLIED, problem_responses
+from api.problems import Problem, not_found
+from api.schemas import WAITING_EXAMPLE, Course, RegistrationRequest
 from api.services import Services
 from api.submission_route import SubmissionRoute
 from api.tracking import (
@@ -43,45 +44,40 @@ submissions = APIRouter(prefix="/courses", tags=["courses"], route_class=Submiss
 # The window is judged by Redis' clock when the request is accepted; ours may differ by this much before we refuse.
 CLOCK_TOLERANCE = timedelta(seconds=5)
 
-LOCATION_HEADER = {"Location": {"description": "Where to poll.", "schema": {"type": "string"}}}
 SUBMIT_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "model": RegistrationRequest,
         "description": "The final outcome, in the time that `Prefer: wait` allowed.",
-        "headers": {
-            **LOCATION_HEADER,
-            "Preference-Applied": {"schema": {"type": "string"}, "example": "wait=10"},
-        },
+        "headers": {"Location": LOCATION, "Preference-Applied": PREFERENCE_APPLIED},
     },
     202: {
         "model": RegistrationRequest,
         "description": "Accepted for good, in its place in the order.",
-        "headers": {
-            **LOCATION_HEADER,
-            "Retry-After": {
-                "description": "Seconds until polling is worth it.",
-                "schema": {"type": "integer"},
-            },
-        },
-        "content": {
-            "application/json": {
-                "example": {
-                    **RegistrationRequest.model_config["json_schema_extra"]["example"],  # type: ignore[index,dict-item]
-                    "request_id": EXAMPLE_ID,
-                    "status": "QUEUED",
-                    "result": None,
-                    "ahead": 17,
-                    "estimated_wait_ms": 24,
-                    "applied_at": None,
-                }
-            }
-        },
+        "headers": {"Location": LOCATION, "Retry-After": POLL_AFTER},
+        "content": {"application/json": {"example": WAITING_EXAMPLE}},
     },
-    **problem_responses(401, 404, 409, 413, 422, 429, 503),
+    **problem_responses(
+        "invalid_token",
+        "not_found",
+        "body_too_slow",
+        "registration_not_open",
+        "registration_closed",
+        "content_too_large",
+        "invalid_input",
+        "idempotency_key_reused",
+        "too_many_waiting",
+        "queue_full",
+        "queue_unavailable",
+        "database_unavailable",
+    ),
 }
 
 
-@router.get("/{course_id}", summary="One course", responses=problem_responses(404, 422, 503))
+@router.get(
+    "/{course_id}",
+    summary="One course",
+    responses=problem_responses("not_found", "invalid_input", "database_unavailable"),
+)
 async def get_course(services: ServicesOf, course_id: CourseId) -> Course:
     """One course with its live counts. Open to all."""
     row = await services.database.read(catalogue.course, course_id)

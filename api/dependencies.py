@@ -7,8 +7,9 @@ from fastapi import Depends, Path, Request
 from fastapi.security import OAuth2PasswordBearer
 from starlette.datastructures import Headers as HttpHeaders
 
+from api.documentation import EXAMPLE_ID
 from api.problems import invalid
-from api.schemas import EXAMPLE_COURSE_ID, EXAMPLE_ID, EXAMPLE_SEMESTER_ID, Id
+from api.schemas import EXAMPLE_COURSE_ID, EXAMPLE_SEMESTER_ID, Id
 from api.services import Services
 from shared.errors import InvalidTokenError
 from shared.security import Identity

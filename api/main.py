@@ -7,7 +7,7 @@ from typing import Any
 from asgi_correlation_id import CorrelationIdMiddleware
 from fastapi import FastAPI
 
-from api import auth, courses, operations, problems, requests, semesters
+from api import auth, courses, documentation, operations, problems, requests, semesters
 from api.body_limit import BodyLimit
 from api.services import running_services
 from api.stopping import told_to_stop
@@ -22,15 +22,12 @@ Every call is safe to repeat, best with an `Idempotency-Key`. `Retry-After` says
 
 
 class Application(FastAPI):
-    """FastAPI, with our problem schema in place of its own error schemas."""
+    """FastAPI, with an OpenAPI document that says all there is to know."""
 
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document, made once."""
         if self.openapi_schema is None:
-            schemas = super().openapi()["components"]["schemas"]
-            schemas["Problem"] = problems.PROBLEM_SCHEMA
-            schemas.pop("HTTPValidationError", None)
-            schemas.pop("ValidationError", None)
+            documentation.complete(super().openapi())
         assert self.openapi_schema is not None
         return self.openapi_schema
 

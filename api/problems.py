@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from api.documentation import MEDIA_TYPE, TYPE_PREFIX
 from shared.errors import (
     DatabaseUnavailableError,
     InvalidTokenError,
@@ -24,8 +25,6 @@ from shared.errors import (
 
 log = structlog.get_logger()
 
-MEDIA_TYPE = "application/problem+json"
-TYPE_PREFIX = "urn:course-registration:problem:"
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 SOON = {"Retry-After": "1"}
 HTTP_CODES = {
@@ -33,28 +32,6 @@ HTTP_CODES = {
     405: "method_not_allowed",
     408: "body_too_slow",
     413: "content_too_large",
-}
-
-PROBLEM_SCHEMA: dict[str, Any] = {
-    "title": "Problem",
-    "type": "object",
-    "description": "RFC 9457 problem details; `code` is stable, texts are for people.",
-    "required": ["type", "title", "status", "code", "detail"],
-    "properties": {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "code": {"type": "string"},
-        "detail": {"type": "string"},
-        "errors": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["location", "message"],
-                "properties": {"location": {"type": "string"}, "message": {"type": "string"}},
-            },
-        },
-    },
 }
 
 
@@ -182,44 +159,3 @@ def respond_to_http_error(error: HTTPException) -> JSONResponse:
 def _on_bug(request: Request, error: Exception) -> JSONResponse:
     log.error("unexpected error", method=request.method, path=request.url.path, exc_info=error)
     return respond(translate(error))
-
-
-PROBLEM_TEXTS = {
-    401: ("invalid_token", "The token is missing, forged, expired or not one of ours."),
-    404: ("not_found", "There is no such thing, or it is not yours to see."),
-    409: ("registration_closed", "The semester takes no requests now."),
-    413: ("content_too_large", "The body is larger than any request needs."),
-    422: ("invalid_input", "Input that fails validation, headers included."),
-    429: ("too_many_waiting", "Too many requests; come back after Retry-After seconds."),
-    503: ("queue_unavailable", "Not possible now; nothing was lost. Come back after Retry-After seconds."),
-}
-
-
-def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI descriptions of the problems a route may answer with."""
-    return {status: _problem_response(status) for status in statuses}
-
-
-def _problem_response(status: int) -> dict[str, Any]:
-    code, description = PROBLEM_TEXTS[status]
-    example = {
-        "type": TYPE_PREFIX + code,
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "code": code,
-        "detail": description,
-    }
-    response: dict[str, Any] = {
-        "description": description,
-        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "example": example}},
-    }
-    if status in (429, 503):
-        response["headers"] = {
-            "Retry-After": {
-                "description": "Seconds to wait before trying again.",
-                "schema": {"type": "integer"},
-            }
-        }
-    if status == HTTPStatus.UNAUTHORIZED:
-        response["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}}}
-    return response

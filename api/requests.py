@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse
 
 from api.dependencies import CurrentStudent, RequestId, ServicesOf
-from api.problems import problem_responses
+from api.documentation import POLL_AFTER, problem_responses
 from api.schemas import Id, RegistrationRequest, RequestPage
 from api.tracking import (
     Document,
@@ -20,19 +20,20 @@ from api.tracking import (
 from shared.course_queue.lookups import waiting_of
 from shared.store import students
 
-router = APIRouter(prefix="/requests", tags=["requests"], responses=problem_responses(401, 422, 503))
+router = APIRouter(
+    prefix="/requests",
+    tags=["requests"],
+    responses=problem_responses(
+        "invalid_token", "invalid_input", "queue_unavailable", "database_unavailable"
+    ),
+)
 
 STATUS_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "model": RegistrationRequest,
-        "headers": {
-            "Retry-After": {
-                "description": "Seconds until polling again is worth it; only while QUEUED.",
-                "schema": {"type": "integer"},
-            }
-        },
+        "headers": {"Retry-After": POLL_AFTER},
     },
-    **problem_responses(404),
+    **problem_responses("not_found"),
 }
 
 
@@ -52,7 +53,7 @@ async def get_request(
     return JSONResponse(document, HTTPStatus.OK, headers)
 
 
-@router.get("", summary="My requests", responses=problem_responses(404))
+@router.get("", summary="My requests", responses=problem_responses("not_found"))
 async def list_requests(
     services: ServicesOf,
     student: CurrentStudent,

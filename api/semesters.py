@@ -5,11 +5,14 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from api.dependencies import CurrentStudent, SemesterId, ServicesOf
-from api.problems import not_found, problem_responses
+from api.documentation import problem_responses
+from api.problems import not_found
 from api.schemas import CoursePage, Id, MyCourses, PlainText, Semester, Semesters
 from shared.store import catalogue, students
 
-router = APIRouter(prefix="/semesters", tags=["semesters"], responses=problem_responses(503))
+router = APIRouter(
+    prefix="/semesters", tags=["semesters"], responses=problem_responses("database_unavailable")
+)
 
 
 @router.get("/", summary="All semesters")
@@ -18,7 +21,9 @@ async def list_semesters(services: ServicesOf) -> Semesters:
     return Semesters.model_validate({"semesters": await services.database.read(catalogue.semesters)})
 
 
-@router.get("/{semester_id}", summary="One semester", responses=problem_responses(404, 422))
+@router.get(
+    "/{semester_id}", summary="One semester", responses=problem_responses("not_found", "invalid_input")
+)
 async def get_semester(services: ServicesOf, semester_id: SemesterId) -> Semester:
     """One semester with its registration window. Open to all."""
     row = await services.database.read(catalogue.semester, semester_id)
@@ -27,7 +32,9 @@ async def get_semester(services: ServicesOf, semester_id: SemesterId) -> Semeste
     return Semester.model_validate(dict(row))
 
 
-@router.get("/{semester_id}/courses", summary="Its courses", responses=problem_responses(404, 422))
+@router.get(
+    "/{semester_id}/courses", summary="Its courses", responses=problem_responses("not_found", "invalid_input")
+)
 async def list_courses(
     services: ServicesOf,
     semester_id: SemesterId,
@@ -48,7 +55,9 @@ async def list_courses(
 
 
 @router.get(
-    "/{semester_id}/my-courses", summary="My registrations", responses=problem_responses(401, 404, 422)
+    "/{semester_id}/my-courses",
+    summary="My registrations",
+    responses=problem_responses("invalid_token", "not_found", "invalid_input"),
 )
 async def my_courses(services: ServicesOf, student: CurrentStudent, semester_id: SemesterId) -> MyCourses:
     """The student's own seats and reserve positions in this semester."""

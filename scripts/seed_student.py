@@ -11,7 +11,7 @@ from shared.database import command_engine, writing
 from shared.errors import RegistrationSystemError
 from shared.security import hash_password
 from shared.settings import Environment, load_settings
-from shared.store import imports
+from shared.store import catalogue, imports
 
 DEMO_PASSWORD = "test123"  # noqa: S105 - everybody knows it; refused in production
 SEMESTER = "Demo semester"
@@ -48,7 +48,7 @@ def seed_student(
 ) -> None:
     """Create a student, a semester open from yesterday for 60 days, and five courses, one of them with a single seat.
 
-    Safe to repeat: what exists stays exactly as it is.
+    Safe to repeat: what exists stays exactly as it is, but that a closed window is opened again.
     """
     with problems_told():
         settings = load_settings()
@@ -74,13 +74,14 @@ def _seed_student(connection: Connection, student_number: str, password: str, pa
 
 
 def _seed_semester(connection: Connection) -> list[str]:
-    semester_id = imports.semester_id(connection, SEMESTER)
-    line = f"semester {SEMESTER!r} exists; window as it was"
-    if semester_id is None:
-        now = datetime.now(UTC)
+    now = datetime.now(UTC)
+    stored = next((row for row in catalogue.semesters(connection) if row["name"] == SEMESTER), None)
+    if stored is not None and stored["registration_end"] > now:
+        semester_id, line = str(stored["id"]), f"semester {SEMESTER!r} exists; window as it was"
+    else:
         opens_at, closes_at = now - OPEN_BEFORE, now + OPEN_FOR
         semester_id = imports.upsert_semester(connection, SEMESTER, opens_at, closes_at)
-        line = f"semester {SEMESTER!r} created, open until {closes_at:%Y-%m-%d %H:%M} UTC"
+        line = f"semester {SEMESTER!r} opened until {closes_at:%Y-%m-%d %H:%M} UTC"
     existing = imports.external_ids(connection, semester_id)
     missing = [course for course in COURSES if course["external_id"] not in existing]
     imports.upsert_courses(connection, semester_id, missing)

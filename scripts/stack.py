@@ -4,7 +4,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from http import HTTPStatus
 from types import FrameType
@@ -27,6 +27,9 @@ from scripts.stack_plan import (
     planned_children,
     publish_environment,
 )
+from shared.database import command_engine, reading
+from shared.settings import Settings
+from shared.store.ownership import shard_owners
 
 READY_LIMIT_S = 60.0
 SETUP_LIMIT_S = 300.0
@@ -72,7 +75,20 @@ def run(  # noqa: PLR0913, PLR0917 - one per setting, all by name
             _set_up(environment)
             children = planned_children(ports, api_processes, worker_processes, environment)
             _start_children(running, children)
-            _wait_until_up(ports, children)
+            _wait_until_up(
+                {
+                    f"API on port {ports.api}": lambda: (
+                        http_status(ports.api, "/health/ready") == HTTPStatus.OK
+                    ),
+                    f"{worker_processes} workers": lambda: (
+                        _owners(environment["DATABASE_URL"]) >= worker_processes
+                    ),
+                    f"dashboard on port {ports.dashboard}": lambda: (
+                        http_status(ports.dashboard, "/") == HTTPStatus.UNAUTHORIZED
+                    ),
+                },
+                children,
+            )
             print_guide(console, ports, environment)
             _watch(servers, children)
     except StopRequestedError:
@@ -187,22 +203,25 @@ def _stop_children(children: list[Child]) -> None:
         child.stop()
 
 
-def _wait_until_up(ports: Ports, children: list[Child]) -> None:
-    """Wait for the API to be ready and the dashboard to ask for its password."""
-    checks = {
-        f"API on port {ports.api}": (ports.api, "/health/ready", HTTPStatus.OK),
-        f"dashboard on port {ports.dashboard}": (ports.dashboard, "/", HTTPStatus.UNAUTHORIZED),
-    }
+def _wait_until_up(checks: Mapping[str, Callable[[], bool]], children: list[Child]) -> None:
+    """Wait for each check to hold. Raises StartError when a child ends meanwhile, or after the time limit."""
     deadline = time.monotonic() + READY_LIMIT_S
-    for title, (port, path, wanted) in checks.items():
+    for title, holds in checks.items():
         with _step(title):
-            while http_status(port, path) != wanted:
+            while not holds():
                 _check_alive(children)
                 if time.monotonic() > deadline:
                     message = f"No {title} within {READY_LIMIT_S:.0f} s; see {LOG_DIR}"
                     raise StartError(message)
                 time.sleep(WATCH_PAUSE_S)
     _check_alive(children)
+
+
+def _owners(database_url: str) -> int:
+    """How many workers own shards."""
+    engine = command_engine(Settings(database_url=database_url), "stack")
+    with reading(engine) as connection:
+        return len({worker for worker, _ in shard_owners(connection).values()})
 
 
 def _check_alive(children: list[Child]) -> None:

@@ -28,7 +28,7 @@ from scripts.stack_plan import (
     publish_environment,
 )
 from shared.database import command_engine, reading
-from shared.settings import Settings
+from shared.settings import DEVELOPMENT_SECRET_KEY, Environment, Settings
 from shared.store.ownership import shard_owners
 
 READY_LIMIT_S = 60.0
@@ -219,7 +219,15 @@ def _wait_until_up(checks: Mapping[str, Callable[[], bool]], children: list[Chil
 
 def _owners(database_url: str) -> int:
     """How many workers own shards."""
-    engine = command_engine(Settings(database_url=database_url), "stack")
+    engine = command_engine(
+        Settings(
+            _env_file=None,
+            environment=Environment.DEVELOPMENT,
+            secret_key=DEVELOPMENT_SECRET_KEY,
+            database_url=database_url,
+        ),
+        "stack",
+    )
     with reading(engine) as connection:
         return len({worker for worker, _ in shard_owners(connection).values()})
 

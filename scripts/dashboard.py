@@ -21,6 +21,8 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 from werkzeug.serving import WSGIRequestHandler, make_server
 
+from scripts.dashboard_data import replace_views
+
 READ_METHODS = frozenset({"GET", "HEAD"})
 READ_VIEWS = frozenset({"static"}) | frozenset(
     f"rq_dashboard.{view}"
@@ -105,21 +107,22 @@ def create_app(settings: DashboardSettings) -> Flask:
     app.config["RQ_DASHBOARD_REDIS_URL"] = (settings.redis_url,)
     app.config["RQ_DASHBOARD_DISABLE_DELETE"] = True
     app.config["RQ_DASHBOARD_POLL_INTERVAL"] = POLL_INTERVAL_MS
-    _read_json_only(settings.redis_url)
+    client = redis.Redis.from_url(
+        settings.redis_url, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S
+    )
+    _read_json_only(client)
     rq_dashboard.web.setup_rq_connection(app)
     app.before_request(lambda: _refusal(settings))
     app.after_request(_hide_buttons)
     app.register_error_handler(NoSuchJobError, _no_such_job)
     app.register_error_handler(redis.RedisError, _redis_away)
     app.register_blueprint(rq_dashboard.web.blueprint)
+    replace_views(app, client)
     return app
 
 
-def _read_json_only(redis_url: str) -> None:
-    """Put our classes in place of those the dashboard imported, and one shared client for the one it makes per request."""
-    client = redis.Redis.from_url(
-        redis_url, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S
-    )
+def _read_json_only(client: redis.Redis) -> None:
+    """Put our classes in place of those the dashboard imported, and our client for the one it makes per request."""
     rq_dashboard.web.config.serializer = JSONSerializer
     rq_dashboard.web.Job = JsonJob
     rq_dashboard.web.Worker = JsonWorker

@@ -8,7 +8,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && exit; \
 	done; echo python3)
 
-.PHONY: help venv venv-dev run test mutants lint types check format audit bench bench-quick screenshots clean
+.PHONY: help venv venv-dev run test mutants lint types check format audit bench bench-quick screenshots secrets clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -50,6 +50,9 @@ bench: $(VENV)/.dev-installed ## Measure this system and its peers side by side;
 
 bench-quick: $(VENV)/.dev-installed ## One short round of the same, in a minute
 	$(PY) -m bench --quick
+
+secrets: $(VENV)/.runtime-installed ## Make what docker-compose.yml needs in ./secrets, once
+	@$(PY) -m scripts.make_secrets
 
 screenshots: $(VENV)/.dev-installed ## Take the pictures of docs/img anew; needs Chromium and its driver
 	SCREENSHOTS=docs/img $(PY) -m pytest tests/e2e/test_dashboard_in_browser.py

@@ -6,6 +6,7 @@ from sqlalchemy import Connection, text
 from shared.database import command_engine
 from shared.models import Base
 from shared.settings import load_settings
+from shared.store.access import API_PRIVILEGES, WORKER_PRIVILEGES, grant_access
 
 # Any number, as long as every migration run takes the same one.
 MIGRATION_LOCK = 7_314_001
@@ -24,6 +25,16 @@ def run_migrations_on(connection: Connection) -> None:
     with context.begin_transaction():
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
         context.run_migrations()
+        grant_roles(connection)
+
+
+def grant_roles(connection: Connection) -> None:
+    """Give the roles that the settings name what they need of the tables as they now are."""
+    settings = load_settings()
+    roles = {settings.database_api_role: API_PRIVILEGES, settings.database_worker_role: WORKER_PRIVILEGES}
+    for role, privileges in roles.items():
+        if role:
+            grant_access(connection, role, privileges)
 
 
 def run_migrations_online() -> None:

@@ -5,8 +5,6 @@ show something are served; everything else is refused, whatever a newer version 
 """
 
 import hmac
-import os
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -14,6 +12,8 @@ import redis
 import rq_dashboard.web
 import typer
 from flask import Flask, Response, request
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
 from rich.console import Console
 from rq import Worker
 from rq.exceptions import NoSuchJobError
@@ -22,6 +22,7 @@ from rq.serializers import JSONSerializer
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from scripts.dashboard_data import replace_views
+from shared.settings import secrets_dir, with_password
 
 READ_METHODS = frozenset({"GET", "HEAD"})
 READ_VIEWS = frozenset({"static"}) | frozenset(
@@ -50,15 +51,22 @@ PAGE_STYLE = (
 )
 
 
-@dataclass(frozen=True)
-class DashboardSettings:
-    """Where the dashboard listens, what it shows, and who may look."""
+class DashboardSettings(BaseSettings):
+    """Where the dashboard listens, what it shows, and who may look; read as all settings are."""
 
-    redis_url: str
-    username: str
-    password: str
-    host: str = "127.0.0.1"
-    port: int = 9181
+    model_config = SettingsConfigDict(secrets_dir=secrets_dir(), env_ignore_empty=True, frozen=True)
+
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    redis_password: str = Field("", repr=False)
+    rq_dashboard_username: str = "ops"
+    rq_dashboard_password: str = Field(min_length=1, repr=False)
+    dashboard_host: str = "127.0.0.1"
+    dashboard_port: int = 9181
+
+    @property
+    def complete_redis_url(self) -> str:
+        """The URL with its password, wherever that was given."""
+        return with_password(self.redis_url, self.redis_password)
 
 
 class JsonJob(Job):
@@ -87,30 +95,17 @@ class QuietHandler(WSGIRequestHandler):
         """Say nothing."""
 
 
-def read_settings() -> DashboardSettings:
-    """Settings from the environment. Raises ValueError when there is no password."""
-    password = os.environ.get("RQ_DASHBOARD_PASSWORD", "")
-    if not password:
-        message = "set RQ_DASHBOARD_PASSWORD: the dashboard does not start without a password"
-        raise ValueError(message)
-    return DashboardSettings(
-        redis_url=os.environ.get("REDIS_URL", "redis://127.0.0.1:6379/0"),
-        username=os.environ.get("RQ_DASHBOARD_USERNAME") or "ops",
-        password=password,
-        host=os.environ.get("DASHBOARD_HOST") or "127.0.0.1",
-        port=int(os.environ.get("DASHBOARD_PORT") or "9181"),
-    )
-
-
 def create_app(settings: DashboardSettings) -> Flask:
     """The dashboard as a WSGI application. RQ's dashboard keeps its state in its module, so one per process."""
     # Its pages ask the application, not the blueprint, for their icon.
     app = Flask(__name__, static_folder=rq_dashboard.web.blueprint.static_folder)
-    app.config["RQ_DASHBOARD_REDIS_URL"] = (settings.redis_url,)
+    app.config["RQ_DASHBOARD_REDIS_URL"] = (settings.complete_redis_url,)
     app.config["RQ_DASHBOARD_DISABLE_DELETE"] = True
     app.config["RQ_DASHBOARD_POLL_INTERVAL"] = POLL_INTERVAL_MS
     client = redis.Redis.from_url(
-        settings.redis_url, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S
+        settings.complete_redis_url,
+        socket_timeout=REDIS_TIMEOUT_S,
+        socket_connect_timeout=REDIS_TIMEOUT_S,
     )
     _read_json_only(client)
     rq_dashboard.web.setup_rq_connection(app)
@@ -150,8 +145,8 @@ def _is_authenticated(settings: DashboardSettings) -> bool:
     given = request.authorization
     username = (given.username if given else None) or ""
     password = (given.password if given else None) or ""
-    username_fits = hmac.compare_digest(username.encode(), settings.username.encode())
-    password_fits = hmac.compare_digest(password.encode(), settings.password.encode())
+    username_fits = hmac.compare_digest(username.encode(), settings.rq_dashboard_username.encode())
+    password_fits = hmac.compare_digest(password.encode(), settings.rq_dashboard_password.encode())
     return username_fits and password_fits
 
 
@@ -174,18 +169,23 @@ def _redis_away(_error: Exception) -> Response:
 def serve() -> None:
     """Serve the RQ dashboard, read-only.
 
-    Environment: REDIS_URL, RQ_DASHBOARD_USERNAME (default ops), RQ_DASHBOARD_PASSWORD (required), DASHBOARD_HOST
-    (default 127.0.0.1), DASHBOARD_PORT (default 9181).
+    Environment: REDIS_URL, REDIS_PASSWORD, RQ_DASHBOARD_USERNAME (default ops), RQ_DASHBOARD_PASSWORD (required),
+    DASHBOARD_HOST (default 127.0.0.1), DASHBOARD_PORT (default 9181).
     """
     try:
-        settings = read_settings()
-    except ValueError as error:
-        Console(stderr=True).print(str(error), style="red")
+        settings = DashboardSettings()
+    except ValidationError as error:
+        wrong = ", ".join(str(each["loc"][0]).upper() for each in error.errors())
+        Console(stderr=True).print(f"The dashboard cannot start without a proper {wrong}.", style="red")
         raise typer.Exit(1) from error
     server = make_server(
-        settings.host, settings.port, create_app(settings), threaded=True, request_handler=QuietHandler
+        settings.dashboard_host,
+        settings.dashboard_port,
+        create_app(settings),
+        threaded=True,
+        request_handler=QuietHandler,
     )
-    Console().print(f"RQ dashboard on http://{settings.host}:{settings.port}/")
+    Console().print(f"RQ dashboard on http://{settings.dashboard_host}:{settings.dashboard_port}/")
     server.serve_forever()
 
 

@@ -2,13 +2,31 @@
 
 from enum import StrEnum
 from functools import lru_cache
-from typing import Annotated, Self
+from pathlib import Path
+from typing import Annotated, Any, Self
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEVELOPMENT_SECRET_KEY = "development-only-secret-key-never-use-elsewhere"  # noqa: S105 - refused outside development
 SECRET_KEY_LENGTH_MIN = 32
+# Docker and Kubernetes put secrets here, a file each; a file named like a setting counts where no variable is set.
+SECRETS_DIR = Path("/run/secrets")
+
+
+def secrets_dir() -> Path | None:
+    """The directory of secrets, where there is one."""
+    return SECRETS_DIR if SECRETS_DIR.is_dir() else None
+
+
+def with_password(url: str, password: str) -> str:
+    """The URL with this password, unless it has one already. Nothing needs to be escaped in a password given apart."""
+    parts = urlsplit(url)
+    user, _, place = parts.netloc.rpartition("@")
+    if not password or ":" in user:
+        return url
+    return urlunsplit(parts._replace(netloc=f"{user}:{quote(password, safe='')}@{place}"))
 
 
 class Environment(StrEnum):
@@ -19,9 +37,9 @@ class Environment(StrEnum):
 
 
 class Settings(BaseSettings):
-    """One value per environment variable of the same name, upper case."""
+    """One value per environment variable of the same name, upper case, or per file in the directory of secrets."""
 
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_file=".env", secrets_dir=secrets_dir(), extra="ignore", frozen=True)
 
     environment: Environment = Field(
         Environment.DEVELOPMENT, description="`production` refuses the built-in secret."
@@ -30,10 +48,16 @@ class Settings(BaseSettings):
         "postgresql://registration@127.0.0.1:5432/registration",
         description="PostgreSQL. A direct connection: a transaction pooler breaks shard ownership.",
     )
+    database_password: str = Field("", repr=False, description="Completes a DATABASE_URL that has none.")
+    database_api_role: str = Field(
+        "", description="A role that every migration grants what the API needs, and nothing else."
+    )
+    database_worker_role: str = Field("", description="The same for the workers.")
     redis_url: str = Field(
         "redis://127.0.0.1:6379/0",
         description="Redis 7.2+ or Valkey, durable: appendonly yes, appendfsync always, noeviction.",
     )
+    redis_password: str = Field("", repr=False, description="Completes a REDIS_URL that has none.")
     secret_key: str = Field(
         DEVELOPMENT_SECRET_KEY, repr=False, description="Signs tokens. At least 32 characters."
     )
@@ -129,6 +153,15 @@ class Settings(BaseSettings):
         65_536, description="Larger bodies are answered 413."
     )
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def complete_urls(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Passwords that were given apart become parts of their URLs."""
+        for server in ("database", "redis"):
+            url = values.get(f"{server}_url", cls.model_fields[f"{server}_url"].default)
+            values[f"{server}_url"] = with_password(url, values.get(f"{server}_password", ""))
+        return values
 
     @model_validator(mode="after")
     def refuse_weak_secrets(self) -> Self:

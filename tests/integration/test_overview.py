@@ -22,7 +22,8 @@ AUTH = {"Authorization": "Basic " + b64encode(b"ops:secret").decode()}
 @pytest.fixture
 def dashboard(settings: Settings, redis_client: redis.Redis) -> FlaskClient:
     """The dashboard on the test's Redis, asked without a network in between."""
-    return create_app(DashboardSettings(settings.redis_url, "ops", "secret")).test_client()
+    dashboard = DashboardSettings(redis_url=settings.redis_url, rq_dashboard_password="secret")
+    return create_app(dashboard).test_client()
 
 
 def listed(dashboard: FlaskClient) -> list[dict[str, Any]]:

@@ -1,11 +1,12 @@
 """Settings are checked at start, and production takes no shortcuts."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from shared.settings import DEVELOPMENT_SECRET_KEY, Settings
+from shared.settings import DEVELOPMENT_SECRET_KEY, Settings, with_password
 
 OWN_SECRET = "0123456789abcdef0123456789abcdef"
 
@@ -90,3 +91,34 @@ def test_settings_cannot_be_changed_after_start() -> None:
     """Read once."""
     with pytest.raises(ValidationError):
         make().queue_limit = 1
+
+
+@pytest.mark.parametrize(
+    ("url", "password", "expected"),
+    [
+        ("postgresql://app@db:5432/r", "a/b@c:d", "postgresql://app:a%2Fb%40c%3Ad@db:5432/r"),
+        ("redis://redis:6379/0", "secret", "redis://:secret@redis:6379/0"),
+        ("redis://:own@redis:6379/0", "secret", "redis://:own@redis:6379/0"),
+        ("redis://redis:6379/0", "", "redis://redis:6379/0"),
+    ],
+)
+def test_a_password_given_apart_completes_a_url_that_has_none(url: str, password: str, expected: str) -> None:
+    """Whatever characters it is made of; a URL with a password of its own stays as it is."""
+    assert with_password(url, password) == expected
+
+
+def test_secrets_may_come_from_files(tmp_path: Path) -> None:
+    """A file named like the setting counts, its last newline does not."""
+    for name, content in (("secret_key", OWN_SECRET), ("database_password", "x/y"), ("redis_password", "z")):
+        (tmp_path / name).write_text(f"{content}\n")
+    settings = make(_secrets_dir=tmp_path, database_url="postgresql://app@db/r", redis_url="redis://redis/0")
+    assert settings.secret_key == OWN_SECRET
+    assert settings.sqlalchemy_url == "postgresql+psycopg2://app:x%2Fy@db/r"
+    assert settings.redis_url == "redis://:z@redis/0"
+
+
+def test_a_variable_counts_before_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that one can be overridden without touching the files."""
+    (tmp_path / "secret_key").write_text("f" * 32)
+    monkeypatch.setenv("SECRET_KEY", OWN_SECRET)
+    assert make(_secrets_dir=tmp_path).secret_key == OWN_SECRET

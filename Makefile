@@ -51,8 +51,8 @@ bench: $(VENV)/.dev-installed ## Measure this system and its peers side by side;
 bench-quick: $(VENV)/.dev-installed ## One short round of the same, in a minute
 	$(PY) -m bench --quick
 
-secrets: $(VENV)/.runtime-installed ## Make what docker-compose.yml needs in ./secrets, once
-	@$(PY) -m scripts.make_secrets
+secrets: ## Make the passwords that docker-compose.yml needs, once, in ./secrets
+	@"$(PYTHON)" scripts/make_secrets.py
 
 screenshots: $(VENV)/.dev-installed ## Take the pictures of docs/img anew; needs Chromium and its driver
 	SCREENSHOTS=docs/img $(PY) -m pytest tests/e2e/test_dashboard_in_browser.py

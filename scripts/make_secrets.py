@@ -1,10 +1,10 @@
-"""Makes the secrets of a Compose stack: random, a file each, and never twice."""
+"""Makes the secrets of a Compose stack: random, a file each, and never twice.
+
+Needs nothing but Python itself: whoever runs containers need not install the project.
+"""
 
 import secrets
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 # Files of this mode can be read by the containers' users; the folder keeps everybody else on this machine out.
 FILE_MODE, FOLDER_MODE = 0o444, 0o700
@@ -19,15 +19,16 @@ NAMES = (
 )
 
 
-def make_secrets(
-    folder: Annotated[Path, typer.Argument(help="Where to put them.")] = Path("secrets"),
-) -> None:
-    """Make what is missing, and leave what is there: the databases keep the passwords they were first started with."""
+def make_secrets(folder: Path) -> list[str]:
+    """Make what is missing, and leave what is there: the databases keep the passwords they were first started with.
+
+    Returns the names of those that were made.
+    """
     folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
     made = [name for name in NAMES if _keep(folder / name, secrets.token_hex(SECRET_BYTES))]
     password = (folder / "redis_password").read_text(encoding="utf-8").strip()
     _keep(folder / "redis.conf", f"requirepass {password}")
-    typer.echo(f"made in {folder}: {', '.join(made) or 'nothing, all there'}")
+    return made
 
 
 def _keep(path: Path, content: str) -> bool:
@@ -41,4 +42,4 @@ def _keep(path: Path, content: str) -> bool:
 
 
 if __name__ == "__main__":
-    typer.run(make_secrets)
+    print(f"made in ./secrets: {', '.join(make_secrets(Path('secrets'))) or 'nothing, all are there'}")

@@ -1,0 +1,208 @@
+"""The Kubernetes manifests keep their promises, as far as that can be read from them without a cluster."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from shared.course_queue.connection import DURABLE_SETTINGS
+from shared.settings import Settings
+from tests.conftest import REPOSITORY
+
+FOLDER = REPOSITORY / "deploy" / "kubernetes"
+PRODUCTION = FOLDER / "overlays" / "production"
+KUBERNETES = "1.37"
+# Defined by an operator, whose schema comes with no package.
+FOREIGN_KINDS = {"Cluster"}
+
+Manifest = dict[str, Any]
+
+
+def manifests_in(folder: Path) -> list[Manifest]:
+    """Every manifest that the folder's own files hold, as written."""
+    kustomization = yaml.safe_load((folder / "kustomization.yaml").read_text())
+    files = [folder / name for name in kustomization["resources"] if name.endswith(".yaml")]
+    return [document for path in files for document in yaml.safe_load_all(path.read_text())]
+
+
+MANIFESTS = [
+    manifest
+    for folder in (FOLDER / "base", FOLDER / "servers", PRODUCTION)
+    for manifest in manifests_in(folder)
+]
+WORKLOADS = {
+    manifest["metadata"]["name"]: manifest
+    for manifest in MANIFESTS
+    if manifest["kind"] in {"Deployment", "StatefulSet", "Job"}
+}
+SERVING = [name for name, manifest in WORKLOADS.items() if manifest["kind"] != "Job"]
+
+
+def identity(manifest: Manifest) -> str:
+    """Kind and name, for the names of tests."""
+    return f"{manifest['kind']}/{manifest['metadata']['name']}"
+
+
+def pod_of(workload: str) -> Manifest:
+    """The specification of a workload's pods."""
+    pod: Manifest = WORKLOADS[workload]["spec"]["template"]["spec"]
+    return pod
+
+
+def container_of(workload: str) -> Manifest:
+    """The one container of a workload's pods."""
+    [container] = pod_of(workload)["containers"]
+    return dict(container)
+
+
+def named(kind: str, name: str) -> Manifest:
+    """One manifest."""
+    [found] = [each for each in MANIFESTS if identity(each) == f"{kind}/{name}"]
+    return found
+
+
+def follows_the_schema(manifest: Manifest) -> None:
+    """Raises ValidationError where it does not, unknown fields included."""
+    kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
+
+
+@pytest.mark.parametrize("manifest", MANIFESTS, ids=identity)
+def test_every_manifest_follows_the_schema_of_its_kind(manifest: Manifest) -> None:
+    """That of Kubernetes itself, strictly: a misspelt field is an error."""
+    if manifest["kind"] not in FOREIGN_KINDS:
+        follows_the_schema(manifest)
+
+
+def test_the_schema_does_bite() -> None:
+    """A wrong type and an unknown field are noticed."""
+    for spoilt in ({"replicas": "two"}, {"replica": 2}):
+        worker = json.loads(json.dumps(WORKLOADS["worker"]))
+        worker["spec"] |= spoilt
+        with pytest.raises(kubernetes_validate.ValidationError):
+            follows_the_schema(worker)
+
+
+@pytest.mark.skipif(
+    not shutil.which("kubectl"), reason="no kubectl on this machine, which renders kustomizations"
+)
+def test_the_production_overlay_renders_to_valid_manifests() -> None:
+    """As `kubectl apply --kustomize` would send it: one namespace, real images, settings under a name of their content."""
+    rendered = subprocess.run(
+        ["kubectl", "kustomize", str(PRODUCTION)], capture_output=True, text=True, check=True
+    ).stdout
+    manifests = list(yaml.safe_load_all(rendered))
+    assert len(manifests) == len(MANIFESTS) + len({"settings", "valkey"})
+    for manifest in manifests:
+        if manifest["kind"] not in FOREIGN_KINDS:
+            follows_the_schema(manifest)
+        if manifest["kind"] != "Namespace":
+            assert manifest["metadata"]["namespace"] == "course-registration"
+    images = set(re.findall(r"image: (.+)", rendered))
+    assert {image for image in images if "course-registration" in image} == {
+        "registry.example.edu/course-registration-api:0.1.0",
+        "registry.example.edu/course-registration-worker:0.1.0",
+    }
+    assert re.search(r"name: settings-\w+", rendered)
+
+
+@pytest.mark.parametrize("workload", WORKLOADS)
+def test_no_pod_has_a_privilege_it_does_not_need(workload: str) -> None:
+    """What the namespace's `restricted` standard demands, and a root file system that nobody can write to."""
+    pod, container = pod_of(workload), container_of(workload)
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["runAsUser"] >= 10_001
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+
+
+@pytest.mark.parametrize("workload", WORKLOADS)
+def test_every_container_says_what_it_needs_and_has_a_limit_of_memory(workload: str) -> None:
+    """Else the scheduler guesses, and one that runs wild takes its neighbours along."""
+    resources = container_of(workload)["resources"]
+    assert {"cpu", "memory"} <= set(resources["requests"])
+    assert "memory" in resources["limits"]
+
+
+@pytest.mark.parametrize("workload", SERVING)
+def test_whatever_serves_is_probed(workload: str) -> None:
+    """Ready to be used, and alive at all."""
+    assert {"readinessProbe", "livenessProbe"} <= set(container_of(workload))
+
+
+@pytest.mark.parametrize("workload", ["api", "worker"])
+def test_rolling_upgrades_keep_the_old_until_the_new_is_ready(workload: str) -> None:
+    """And each has the time to end what it has in hand."""
+    manifest, pod = WORKLOADS[workload], pod_of(workload)
+    assert manifest["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+    pause_s = container_of(workload)["lifecycle"]["preStop"]["sleep"]["seconds"]
+    ending_s = 15
+    assert pod["terminationGracePeriodSeconds"] >= pause_s + ending_s
+    budget = named("PodDisruptionBudget", workload)["spec"]
+    assert budget["selector"]["matchLabels"] == manifest["spec"]["selector"]["matchLabels"]
+    assert budget["maxUnavailable"] == 1
+
+
+def test_the_api_scales_and_workers_may() -> None:
+    """The autoscaler's count is not fought over by the deployment; workers are as many as one says."""
+    assert "replicas" not in WORKLOADS["api"]["spec"]
+    assert named("HorizontalPodAutoscaler", "api")["spec"]["minReplicas"] >= 2
+    assert WORKLOADS["worker"]["spec"]["replicas"] >= 2
+
+
+@pytest.mark.parametrize("workload", ["migrate", "api", "worker"])
+def test_every_variable_is_a_setting(workload: str) -> None:
+    """A misspelt one would do nothing, silently. The API has one more, of uvicorn."""
+    known = {name.upper() for name in Settings.model_fields} | {"FORWARDED_ALLOW_IPS"}
+    literals = [
+        literal.partition("=")[0]
+        for folder in (FOLDER / "base", PRODUCTION)
+        for generator in yaml.safe_load((folder / "kustomization.yaml").read_text())["configMapGenerator"]
+        for literal in generator.get("literals", [])
+    ]
+    assert {each["name"] for each in container_of(workload).get("env", [])} | set(literals) <= known
+
+
+@pytest.mark.parametrize(
+    ("workload", "login"),
+    [("migrate", "owner"), ("api", "api"), ("worker", "worker"), ("rq-dashboard", None)],
+)
+def test_each_part_gets_only_its_own_database_password(workload: str, login: str | None) -> None:
+    """And every secret is a file, where the settings look for it."""
+    [volume] = [each for each in pod_of(workload)["volumes"] if each["name"] == "secrets"]
+    sources = [each["secret"]["name"] for each in volume["projected"]["sources"]]
+    assert sources == ["registration-secrets", *([f"registration-{login}"] if login else [])]
+    [mount] = [each for each in container_of(workload)["volumeMounts"] if each["name"] == "secrets"]
+    assert mount["mountPath"] == "/run/secrets"
+
+
+def test_redis_and_postgresql_have_the_durable_settings() -> None:
+    """Those without which the API and the workers do not start, and a second copy of every commit."""
+    lines = (FOLDER / "servers" / "valkey.conf").read_text().splitlines()
+    configured = dict(line.split(maxsplit=1) for line in lines if line and not line.startswith("#"))
+    assert configured.items() >= DURABLE_SETTINGS.items()
+    database = named("Cluster", "registration-db")["spec"]
+    assert database["postgresql"]["synchronous"]["dataDurability"] == "required"
+    assert database["postgresql"]["parameters"]["synchronous_commit"] == "on"
+    roles = {role["name"] for role in database["managed"]["roles"]}
+    granted = {each["value"] for each in container_of("migrate")["env"] if each["name"].endswith("_ROLE")}
+    assert granted == roles
+
+
+def test_nobody_reaches_anybody_but_by_name() -> None:
+    """All traffic is denied first; then each way that is needed has its policy."""
+    denied = named("NetworkPolicy", "nobody-but")["spec"]
+    assert denied == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    policies = [each for each in MANIFESTS if each["kind"] == "NetworkPolicy"]
+    opened = [rule for each in policies for rule in each["spec"].get("ingress", [])]
+    assert all(rule["from"] and rule["ports"] for rule in opened)

@@ -29,7 +29,7 @@ def test_a_base_image_is_pinned(dockerfile: str) -> None:
     bases = of_kind(dockerfile, "FROM")
     assert len(bases) == 2
     for base in bases:
-        assert re.match(r"python:3\.\d+-slim-\w+( AS \w+)?$", base)
+        assert re.match(r"python:3\.\d+-slim-\w+(@sha256:[0-9a-f]{64})?( AS \w+)?$", base)
 
 
 @pytest.mark.parametrize("dockerfile", DOCKERFILES)

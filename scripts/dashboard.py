@@ -5,6 +5,8 @@ show something are served; everything else is refused, whatever a newer version 
 """
 
 import hmac
+import signal
+import sys
 from http import HTTPStatus
 from typing import Any
 
@@ -185,6 +187,8 @@ def serve() -> None:
         threaded=True,
         request_handler=QuietHandler,
     )
+    # As a container's first process it would not hear a signal that it does not handle.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     Console().print(f"RQ dashboard on http://{settings.dashboard_host}:{settings.dashboard_port}/")
     server.serve_forever()
 

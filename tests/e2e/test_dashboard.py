@@ -95,6 +95,14 @@ def test_a_waiting_request_is_shown_with_course_operation_and_sequence(
     assert job["description"].endswith(" #1")
 
 
+def test_the_dashboard_ends_when_asked_to(stack: Stack) -> None:
+    """It handles SIGTERM itself, for a container's first process gets no other."""
+    port = free_port()
+    program = stack.launch(["scripts.dashboard"], RQ_DASHBOARD_PASSWORD=PASSWORD, DASHBOARD_PORT=str(port))
+    wait_until(lambda: answers(f"http://127.0.0.1:{port}"), "the dashboard answers")
+    assert program.stop() == 0
+
+
 def test_a_dashboard_without_a_password_does_not_start(stack: Stack) -> None:
     """There is no default to forget."""
     program = stack.launch(["scripts.dashboard"], RQ_DASHBOARD_PASSWORD="", DASHBOARD_PORT=str(free_port()))

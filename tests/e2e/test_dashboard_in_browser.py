@@ -10,7 +10,6 @@ import pytest
 import redis
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
-from selenium.webdriver.remote.webelement import WebElement
 
 from scripts.local_servers import LocalValkey, free_port
 from shared.course_queue.connection import sync_client
@@ -100,14 +99,21 @@ def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
         yield driver
 
 
-def rows(window: Chrome, role: str) -> list[WebElement]:
-    """The table's rows, once there are any."""
-    selector = f"tr[data-role={role}]"
-    return wait_until(lambda: window.find_elements(By.CSS_SELECTOR, selector), f"rows of {role}s", 30)
+# Pages replace their tables every few seconds, so what is found is used in the same script.
+def rows(window: Chrome, role: str) -> int:
+    """How many rows the table has, once it has any."""
+    script = "return document.querySelectorAll(`tr[data-role=${arguments[0]}]`).length"
+    return int(wait_until(lambda: window.execute_script(script, role), f"rows of {role}s", 30))
+
+
+def click(window: Chrome, selector: str) -> None:
+    """Click on the first such element, once there is one."""
+    script = "const found = document.querySelector(arguments[0]); if (found) found.click(); return !!found"
+    wait_until(lambda: window.execute_script(script, selector), f"{selector} to click on")
 
 
 def text_of(window: Chrome, selector: str) -> str:
-    """The text of the first such element, once it has some; a page that reloads itself may replace it meanwhile."""
+    """The text of the first such element, once it has some."""
     script = "const found = document.querySelector(arguments[0]); return found ? found.innerText : ''"
     return str(wait_until(lambda: window.execute_script(script, selector), f"text in {selector}"))
 
@@ -117,7 +123,7 @@ def test_the_overview_lists_every_course_with_what_needs_somebody_on_top(
 ) -> None:
     """The failed request first, then the longest queues, each under code and section of its course."""
     window.get(dashboard)
-    assert len(rows(window, "queue")) == COURSES + 1
+    assert rows(window, "queue") == COURSES + 1
     script = (
         "return [...document.querySelectorAll('tr[data-role=queue]')].slice(0, 3).map(row => row.innerText)"
     )
@@ -130,12 +136,11 @@ def test_the_overview_lists_every_course_with_what_needs_somebody_on_top(
 def test_a_failed_request_is_found_with_its_reason(window: Chrome, dashboard: str, term: str) -> None:
     """Two clicks from the overview: the course's failed requests, and the one with its reason."""
     window.get(dashboard)
-    rows(window, "queue")
-    window.find_element(By.CSS_SELECTOR, "tr[data-role=queue] td.failed a").click()
+    click(window, "tr[data-role=queue] td.failed a")
     assert PROBLEM in text_of(window, "tr[data-role=job] pre.exc_info")
     assert text_of(window, "tr[data-role=job] .description") == "REGISTER CS 225 A #1"
     browser.keep_screenshot(window, "dashboard-failed-requests")
-    window.find_element(By.LINK_TEXT, term).click()
+    click(window, f"tr[data-job-id='{term}'] a")
     assert PROBLEM in text_of(window, "#job-data pre.exc_info")
     browser.keep_screenshot(window, "dashboard-failed-request")
 
@@ -143,12 +148,12 @@ def test_a_failed_request_is_found_with_its_reason(window: Chrome, dashboard: st
 def test_no_page_offers_a_button_that_changes_something(window: Chrome, dashboard: str, term: str) -> None:
     """Requeueing would reorder, and emptying would lose, what was accepted."""
     buttons = "[id$=requeue-job-btn], #requeue-all-btn, #compact-btn, #empty-btn, #delete-job-btn, [data-role$=job-btn]"
+    shown = "return [...document.querySelectorAll(arguments[0])].filter(b => b.offsetParent).map(b => b.id)"
     [queue] = [row for row in window_queues(dashboard) if row["failed_job_registry_count"]]
     for path in (queue["failed_url"], queue["queued_url"], f"/0/view/job/{term}"):
         window.get(dashboard + path)
         text_of(window, "#jobs tbody, #job-data")
-        found = window.find_elements(By.CSS_SELECTOR, buttons)
-        assert not [button for button in found if button.is_displayed()]
+        assert window.execute_script(shown, buttons) == []
 
 
 def window_queues(dashboard: str) -> list[dict[str, str]]:

@@ -56,7 +56,9 @@ PAGE_STYLE = (
 class DashboardSettings(BaseSettings):
     """Where the dashboard listens, what it shows, and who may look; read as all settings are."""
 
-    model_config = SettingsConfigDict(secrets_dir=secrets_dir(), env_ignore_empty=True, frozen=True)
+    model_config = SettingsConfigDict(
+        secrets_dir=secrets_dir(), env_ignore_empty=True, frozen=True, hide_input_in_errors=True
+    )
 
     redis_url: str = "redis://127.0.0.1:6379/0"
     redis_password: str = Field("", repr=False)

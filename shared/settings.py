@@ -39,13 +39,21 @@ class Environment(StrEnum):
 class Settings(BaseSettings):
     """One value per environment variable of the same name, upper case, or per file in the directory of secrets."""
 
-    model_config = SettingsConfigDict(env_file=".env", secrets_dir=secrets_dir(), extra="ignore", frozen=True)
+    # What cannot start says why, to a log: without the values, which may be secrets.
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        secrets_dir=secrets_dir(),
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
 
     environment: Environment = Field(
         Environment.DEVELOPMENT, description="`production` refuses the built-in secret."
     )
     database_url: str = Field(
         "postgresql://registration@127.0.0.1:5432/registration",
+        repr=False,
         description="PostgreSQL. A direct connection: a transaction pooler breaks shard ownership.",
     )
     database_password: str = Field("", repr=False, description="Completes a DATABASE_URL that has none.")
@@ -55,6 +63,7 @@ class Settings(BaseSettings):
     database_worker_role: str = Field("", description="The same for the workers.")
     redis_url: str = Field(
         "redis://127.0.0.1:6379/0",
+        repr=False,
         description="Redis 7.2+ or Valkey, durable: appendonly yes, appendfsync always, noeviction.",
     )
     redis_password: str = Field("", repr=False, description="Completes a REDIS_URL that has none.")

@@ -122,3 +122,18 @@ def test_a_variable_counts_before_a_file(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "secret_key").write_text("f" * 32)
     monkeypatch.setenv("SECRET_KEY", OWN_SECRET)
     assert make(_secrets_dir=tmp_path).secret_key == OWN_SECRET
+
+
+def test_neither_errors_nor_settings_print_a_secret() -> None:
+    """Both end up in logs."""
+    secrets = {
+        "secret_key": OWN_SECRET,
+        "database_url": "postgresql://app:in-the-url@db/r",
+        "redis_password": "given-apart",
+    }
+    settings = make(**secrets)
+    with pytest.raises(ValidationError) as failure:
+        make(**secrets, environment="production", allow_unsafe_redis=True)
+    for secret in (OWN_SECRET, "in-the-url", "given-apart"):
+        assert secret not in repr(settings)
+        assert secret not in str(failure.value)

@@ -82,6 +82,12 @@ class JsonJob(Job):
         del serializer
         return super().fetch(id, connection=connection, serializer=JSONSerializer)
 
+    def return_value(self, refresh: bool = False) -> Any:  # noqa: FBT001, FBT002 - RQ's signature
+        """The outcome, which stands in the job itself."""
+        if refresh:
+            self.refresh()  # type: ignore[no-untyped-call]
+        return self._result
+
 
 class JsonWorker(Worker):
     """A worker whose current job is read as JSON; the dashboard asks for none in particular."""

@@ -11,6 +11,7 @@ from uuid import UUID
 from shared.rules import Operation, Reason, Result, Status
 
 RANDOM_BITS = 60
+encode_compactly = json.JSONEncoder(separators=(",", ":")).encode
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -110,7 +111,7 @@ def rfc3339(value: datetime | None) -> str | None:
 
 def outcome_document(outcome: Outcome) -> str:
     """The JSON text that every client sees of a finished request."""
-    return json.dumps(
+    return encode_compactly(
         {
             "request_id": outcome.request_id,
             "course_id": outcome.course_id,
@@ -124,8 +125,7 @@ def outcome_document(outcome: Outcome) -> str:
             "estimated_wait_ms": None,
             "accepted_at": rfc3339(outcome.accepted_at),
             "applied_at": rfc3339(outcome.applied_at),
-        },
-        separators=(",", ":"),
+        }
     )
 
 

@@ -6,8 +6,8 @@ RQ's own keys, so that `rq info` and the dashboard see what is there:
 |---|---|---|
 | `rq:queues` | set | keys of the queues that hold or recently held requests |
 | `rq:queue:course-<course>` | list | ids of waiting requests, in the order of acceptance, head first |
-| `rq:job:<request>` | hash | the request as an RQ job; its `outcome` field appears with the final status |
-| `rq:results:<request>` | stream | RQ's record of the result |
+| `rq:job:<request>` | hash | the request as an RQ job; its `result` field, the outcome, appears with the final status |
+| `rq:results:<request>` | stream | RQ's record of what went wrong with a failed one |
 | `rq:finished:course-<course>` | sorted set | finished requests, scored by when they are forgotten |
 | `rq:failed:course-<course>` | sorted set | the same for failed ones |
 

@@ -1,12 +1,13 @@
 """The worker's side of the queues: peek at the heads, and after the commit take off what the ledger has."""
 
 import json
+import re
 import zlib
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
-from uuid import NAMESPACE_OID, UUID, uuid5
+from uuid import NAMESPACE_OID, uuid5
 
 import redis
 
@@ -19,6 +20,7 @@ from shared.settings import Settings
 INTERNAL_ERROR_TEXT = "The request could not be applied: "
 # Sequences and microseconds since 1970 stay below this for longer than anyone will ask.
 COUNT_LIMIT = 2**53
+CANONICAL_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
 class CourseQueues:
@@ -71,8 +73,6 @@ class CourseQueues:
         self._run(scripts.FINISH, [], arguments)
 
     def _finish_arguments(self, entry: QueueEntry, outcome: Outcome, problem: str) -> list[Any]:
-        failed = outcome.status is Status.FAILED
-        document = outcome_document(outcome)
         return [
             entry.raw_id,
             outcome.request_id,
@@ -80,9 +80,8 @@ class CourseQueues:
             keys.shard_of(entry.course_id, self._settings.queue_shards),
             outcome.student_id or "",
             outcome.sequence or 0,
-            "failed" if failed else "finished",
-            document,
-            _error_text(problem) if failed else b64encode(document.encode()),
+            outcome_document(outcome),
+            _error_text(problem) if outcome.status is Status.FAILED else "",
         ]
 
     def queued_courses(self) -> list[str]:
@@ -159,16 +158,13 @@ def _read_submission(course_id: str, raw_id: bytes, data: bytes) -> Submission:
     )
 
 
-def is_canonical_uuid(value: str) -> bool:
-    """Whether the text is a UUID as PostgreSQL prints it."""
-    try:
-        return str(UUID(value)) == value
-    except (ValueError, AttributeError, TypeError):
-        return False
+def is_canonical_uuid(value: Any) -> bool:
+    """Whether this is the text of a UUID as PostgreSQL prints it."""
+    return isinstance(value, str) and CANONICAL_UUID.fullmatch(value) is not None
 
 
-def _canonical_uuid(value: str) -> str:
-    if not is_canonical_uuid(value):
+def _canonical_uuid(value: Any) -> str:
+    if not isinstance(value, str) or not is_canonical_uuid(value):
         message = f"not a UUID in canonical form: {str(value)[:80]!r}"
         raise ValueError(message)
     return value

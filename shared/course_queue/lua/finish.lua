@@ -2,18 +2,32 @@
 -- Take requests off their queues after their ledger rows are committed (rule A), show them as ended RQ jobs and
 -- publish their outcomes. Removal is by identity, so doing it twice changes nothing. It may run at maxmemory: it frees.
 -- ARGV: now (s), now (RQ's format), worker, finished ttl (s), failed ttl (s), pace (us), outcomes channel, function,
---       then per request: list element, request, course, shard, student, sequence, job status, outcome, RQ's result
+--       then per request: list element, request, course, shard, student, sequence, outcome, RQ's error or ''
 -- Returns how many there were.
 local now, now_text, worker, pace = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[6]
-local outcomes, applied, shards = {}, {}, {}
+local finished_ttl, failed_ttl = tonumber(ARGV[4]), tonumber(ARGV[5])
+local outcomes, applied, shards, finished = {}, {}, {}, {}
 
-local ENDINGS = {
-  finished = {ttl = tonumber(ARGV[4]), registry = 'rq:finished:course-', kind = 1, field = 'return_value'},
-  failed = {ttl = tonumber(ARGV[5]), registry = 'rq:failed:course-', kind = 2, field = 'exc_string'},
-}
+-- RQ shows the `result` of a finished job from here. Its stream of results would cost more than all the rest.
+local function end_job(job, status, outcome, ttl)
+  redis.call('HSET', job, 'status', status, 'result', outcome, 'ended_at', now_text, 'worker_name', worker)
+  redis.call('EXPIRE', job, ttl)
+end
 
--- A failed entry may have had no job, or something else in its place: ops shall see it all the same.
-local function mend_job(job, course)
+-- What has expired meanwhile, or is no job, is not brought back.
+local function finish(request, course, outcome)
+  local job = 'rq:job:' .. request
+  if redis.call('TYPE', job).ok == 'hash' then
+    end_job(job, 'finished', outcome, finished_ttl)
+    finished[course] = finished[course] or {}
+    table.insert(finished[course], now + finished_ttl)
+    table.insert(finished[course], request)
+  end
+end
+
+-- A failed entry may have had no job, or something else in its place: ops shall see it all the same, with its error.
+local function fail(request, course, outcome, error)
+  local job, results, registry = 'rq:job:' .. request, 'rq:results:' .. request, 'rq:failed:course-' .. course
   if redis.call('TYPE', job).ok ~= 'hash' then
     redis.call('DEL', job)
   end
@@ -21,32 +35,25 @@ local function mend_job(job, course)
   redis.call('HSETNX', job, 'created_at', now_text)
   redis.call('HSETNX', job, 'origin', 'course-' .. course)
   redis.call('HSETNX', job, 'description', 'not a request')
-end
-
-local function end_job(request, course, status, outcome, result)
-  local job, ending = 'rq:job:' .. request, ENDINGS[status]
-  if status == 'failed' then
-    mend_job(job, course)
-  elseif redis.call('TYPE', job).ok ~= 'hash' then
-    return
-  end
-  redis.call('HSET', job, 'status', status, 'outcome', outcome, 'ended_at', now_text, 'worker_name', worker)
-  redis.call('EXPIRE', job, ending.ttl)
-  local results = 'rq:results:' .. request
+  end_job(job, 'failed', outcome, failed_ttl)
   redis.call('DEL', results)
-  redis.call('XADD', results, '*', 'type', ending.kind, 'worker_name', worker, ending.field, result)
-  redis.call('EXPIRE', results, ending.ttl)
-  redis.call('ZADD', ending.registry .. course, now + ending.ttl, request)
-  redis.call('EXPIRE', ending.registry .. course, ending.ttl)
+  redis.call('XADD', results, '*', 'type', 2, 'worker_name', worker, 'exc_string', error)
+  redis.call('EXPIRE', results, failed_ttl)
+  redis.call('ZADD', registry, now + failed_ttl, request)
+  redis.call('EXPIRE', registry, failed_ttl)
 end
 
-for i = 9, #ARGV, 9 do
-  local element, request, course, shard, student, sequence, status, outcome, result = unpack(ARGV, i, i + 8)
+for i = 9, #ARGV, 8 do
+  local element, request, course, shard, student, sequence, outcome, error = unpack(ARGV, i, i + 7)
   redis.call('LREM', 'rq:queue:course-' .. course, 1, element)
   if student ~= '' then
     redis.call('HDEL', 'cr:student:' .. student, request)
   end
-  end_job(request, course, status, outcome, result)
+  if error == '' then
+    finish(request, course, outcome)
+  else
+    fail(request, course, outcome, error)
+  end
   outcomes[#outcomes + 1] = outcome
   applied[course] = math.max(applied[course] or 0, tonumber(sequence))
   shards[course] = shard
@@ -54,10 +61,15 @@ end
 
 for course, sequence in pairs(applied) do
   local queue, counters = 'rq:queue:course-' .. course, 'cr:course:' .. course
+  local registry = 'rq:finished:course-' .. course
   if sequence > tonumber(redis.call('HGET', counters, 'applied') or 0) then
     redis.call('HSET', counters, 'applied', sequence, 'pace_us', pace)
   end
-  redis.call('ZREMRANGEBYSCORE', 'rq:finished:course-' .. course, '-inf', now)
+  redis.call('ZREMRANGEBYSCORE', registry, '-inf', now)
+  if finished[course] then
+    redis.call('ZADD', registry, unpack(finished[course]))
+    redis.call('EXPIRE', registry, finished_ttl)
+  end
   if redis.call('EXISTS', queue) == 0 then
     redis.call('SREM', 'cr:ready:' .. shards[course], course)
   end

@@ -1,7 +1,7 @@
 -- One request as Redis knows it.
 -- KEYS: job
 -- Returns {data, outcome, applied, pace (us)}; data is false when there is no such job.
-local job = redis.call('HMGET', KEYS[1], 'data', 'outcome', 'origin')
+local job = redis.call('HMGET', KEYS[1], 'data', 'result', 'origin')
 if not job[1] then
   return {false, false, 0, 0}
 end

@@ -1,5 +1,6 @@
 """Connections to PostgreSQL, and the only place that commits."""
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -8,6 +9,7 @@ from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from shared import metrics
 from shared.errors import DatabaseUnavailableError
 from shared.settings import Settings
 
@@ -76,6 +78,8 @@ def transaction(connection: Connection) -> Iterator[Connection]:
     """
     with connection.begin():
         yield connection
+        ended = time.perf_counter()
+    metrics.POSTGRESQL_TIME.labels("commit").observe(time.perf_counter() - ended)
 
 
 @contextmanager

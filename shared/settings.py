@@ -162,6 +162,14 @@ class Settings(BaseSettings):
         65_536, description="Larger bodies are answered 413."
     )
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        0,
+        description="Where the first worker of a machine shows its metrics, the next one port higher; 0 is nowhere.",
+    )
+    metrics_host: str = Field("127.0.0.1", description="The address on which workers show their metrics.")
+    metrics_courses_max: Annotated[int, Field(ge=0, le=100)] = Field(
+        10, description="How many courses, those with the longest queues, have metrics of their own."
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -7,6 +7,7 @@ from typing import Any
 
 import redis.asyncio
 
+from shared import metrics
 from shared.course_queue import keys, scripts
 from shared.course_queue.accepting import Asked
 from shared.course_queue.connection import RedisFailure, ScriptMissing
@@ -29,7 +30,8 @@ async def look_up(client: redis.asyncio.Redis, request_id: str) -> Found | None:
     Raises QueueUnavailableError.
     """
     try:
-        data, outcome, applied, pace_us = await _run_look_up(client, request_id)
+        with metrics.REDIS_TIME.labels("look_up").time():
+            data, outcome, applied, pace_us = await _run_look_up(client, request_id)
     except RedisFailure as error:
         raise QueueUnavailableError(str(error)) from error
     return _found(data, outcome, applied, pace_us)

@@ -11,6 +11,7 @@ from uuid import NAMESPACE_OID, uuid5
 
 import redis
 
+from shared import metrics
 from shared.course_queue import keys, scripts
 from shared.course_queue.connection import ScriptMissing
 from shared.requests import Outcome, Poisoned, QueueEntry, Submission, moment, outcome_document
@@ -33,7 +34,10 @@ class CourseQueues:
 
     def ready_courses(self, shards: Sequence[int]) -> list[str]:
         """The courses of these shards that have requests waiting, in no particular order."""
-        raw_ids: set[Any] = self._client.sunion(list(map(keys.ready, shards))) if shards else set()
+        if not shards:
+            return []
+        with metrics.REDIS_TIME.labels("ready").time():
+            raw_ids: set[Any] = self._client.sunion(list(map(keys.ready, shards)))
         members = [course.decode(errors="replace") for course in raw_ids]
         return [course_id for course_id in members if is_canonical_uuid(course_id)]
 
@@ -96,10 +100,11 @@ class CourseQueues:
         return int(self._run(scripts.RETIRE, [keys.QUEUES], course_ids)) if course_ids else 0
 
     def _run(self, script: scripts.LuaScript, names: Sequence[str], arguments: Sequence[Any]) -> Any:
-        try:
-            return self._client.evalsha(script.digest, len(names), *names, *arguments)
-        except ScriptMissing:
-            return self._client.eval(script.source, len(names), *names, *arguments)
+        with metrics.REDIS_TIME.labels(script.name).time():
+            try:
+                return self._client.evalsha(script.digest, len(names), *names, *arguments)
+            except ScriptMissing:
+                return self._client.eval(script.source, len(names), *names, *arguments)
 
 
 def _error_text(problem: str) -> bytes:

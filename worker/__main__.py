@@ -30,7 +30,7 @@ def main(
         settings = load_settings()
         configure_logging(settings.log_level)
         if processes > 1:
-            WorkerProcesses(processes).run()
+            WorkerProcesses(processes, settings.metrics_port).run()
         else:
             RegistrationWorker(settings, supervisor_pid).work()
     except (ValidationError, UnsafeRedisError, *RedisFailure) as error:

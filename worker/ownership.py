@@ -10,6 +10,7 @@ from typing import Self
 
 from sqlalchemy import Connection, Engine
 
+from shared import metrics
 from shared.database import transaction
 from shared.settings import Settings
 from shared.store import ownership
@@ -52,11 +53,14 @@ class ShardOwner:
                 free = [shard for shard in self._preference if shard not in self.owned]
                 gained = ownership.lock_shards(connection, free, fair_share - len(self.owned))
         self.owned = (self.owned | frozenset(gained)) - frozenset(surplus)
+        metrics.SHARD_CHANGES.labels("gained").inc(len(gained))
+        metrics.SHARD_CHANGES.labels("handed_back").inc(len(surplus))
         self._due_at = time.monotonic() + self._interval_s
 
     def give_up(self) -> None:
         """Forget the session and its shards; the next use starts a new one."""
         connection, self._connection = self._connection, None
+        metrics.SHARD_CHANGES.labels("lost").inc(len(self.owned))
         self.owned = frozenset()
         self._due_at = 0.0
         if connection is not None:

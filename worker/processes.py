@@ -19,8 +19,9 @@ STOP_LIMIT_S = 10.0
 class WorkerProcesses:
     """Keeps `count` single workers running until SIGTERM or SIGINT."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, metrics_port: int = 0) -> None:
         self._count = count
+        self._metrics_port = metrics_port
         self._processes: list[subprocess.Popen[bytes]] = []
         self._stopping = False
 
@@ -28,7 +29,7 @@ class WorkerProcesses:
         """Start them, replace those that die, and on a signal let each end its round."""
         signal.signal(signal.SIGTERM, self._request_stop)
         signal.signal(signal.SIGINT, self._request_stop)
-        self._processes = [self._start() for _ in range(self._count)]
+        self._processes = [self._start(index) for index in range(self._count)]
         while not self._stopping:
             time.sleep(LOOK_INTERVAL_S)
             self._replace_dead()
@@ -37,16 +38,20 @@ class WorkerProcesses:
     def _request_stop(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a handler's form
         self._stopping = True
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self, index: int) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "worker", "--supervisor-pid", str(os.getpid())]
-        return subprocess.Popen(command, start_new_session=True)  # noqa: S603 - fixed but for a number of ours
+        port = self._metrics_port + index if self._metrics_port else 0
+        environment = os.environ | {"METRICS_PORT": str(port)}
+        return subprocess.Popen(  # noqa: S603 - fixed but for a number of ours
+            command, start_new_session=True, env=environment
+        )
 
     def _replace_dead(self) -> None:
         for index, process in enumerate(self._processes):
             if process.poll() is not None and not self._stopping:
                 log.error("worker died", pid=process.pid, returncode=process.returncode)
                 time.sleep(RESTART_PAUSE_S)
-                self._processes[index] = self._start()
+                self._processes[index] = self._start(index)
 
     def _stop_all(self) -> None:
         for process in self._processes:

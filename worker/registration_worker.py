@@ -17,6 +17,7 @@ from rq.serializers import JSONSerializer
 from rq.worker import WorkerStatus
 from sqlalchemy.exc import SQLAlchemyError
 
+from shared import metrics
 from shared.course_queue import keys
 from shared.course_queue.connection import RedisFailure, sync_client, verify_durability_now
 from shared.course_queue.rounds import CourseQueues
@@ -24,8 +25,11 @@ from shared.course_queue.wakeups import WakeUps
 from shared.database import owner_engine
 from shared.rules import Status
 from shared.settings import Settings
+from shared.store.statement_times import observe_statements
 from worker.applying import apply_round
+from worker.exporter import export_metrics
 from worker.ownership import ShardOwner
+from worker.records import Stopwatch, count_round, log_committed, log_published
 from worker.turns import Turns
 
 log = structlog.get_logger()
@@ -43,7 +47,7 @@ class RegistrationWorker(Worker):
         name = f"{socket.gethostname()}.{os.getpid()}.{uuid4().hex[:8]}"
         super().__init__([], name=name, connection=sync_client(settings), serializer=JSONSerializer)
         self._settings = settings
-        self._owner = ShardOwner(owner_engine(settings, name), settings, os.getpid())
+        self._owner = ShardOwner(observe_statements(owner_engine(settings, name)), settings, os.getpid())
         self._queues = CourseQueues(self.connection, settings, name)
         self._wake_ups = WakeUps(self.connection)
         self._turns = Turns(settings.round_size_max)
@@ -67,6 +71,7 @@ class RegistrationWorker(Worker):
         verify_durability_now(self.connection, self._settings)
         signal.signal(signal.SIGTERM, self.request_stop)
         signal.signal(signal.SIGINT, self.request_stop)
+        export_metrics(self._settings)
         self._announce()
         log.info("worker started", worker=self.name)
         with self._owner:
@@ -113,18 +118,23 @@ class RegistrationWorker(Worker):
 
     def _round(self) -> bool:
         """Apply one round; False when nothing was ready or nothing could be locked."""
-        started = time.monotonic()
+        watch = Stopwatch()
         ready = self._queues.ready_courses(sorted(self._owner.owned))
         chosen = self._turns.next_round(ready)
         entries = self._queues.peek(chosen, self._settings.round_size_max) if chosen else []
         if not entries:
             return False
+        took_s = watch.lap("peek")
         applied = apply_round(self._owner.connection, entries, self.name)
         if not applied.finished:
             return False
-        took_s = time.monotonic() - started
+        took_s += watch.lap("apply")
+        log_committed(applied.finished, self.name)
         pace_us = int(took_s * 1_000_000 / len(applied.finished))
         self._queues.finish(applied.finished, applied.problems, pace_us)
+        watch.lap("publish")
+        log_published(applied.finished, self.name)
+        count_round(applied.finished)
         self._count([outcome.status for _, outcome in applied.finished], took_s)
         return True
 
@@ -139,6 +149,7 @@ class RegistrationWorker(Worker):
         self._wake_ups.wait(self._settings.poll_interval_ms / 1000)
 
     def _pause(self, part: str, error: Exception) -> None:
+        metrics.RETRIES.labels(part).inc()
         log.warning("trying again", part=part, problem=str(error)[:500], pause_s=self._retry_pause_s)
         time.sleep(self._retry_pause_s)
         self._retry_pause_s = min(2 * self._retry_pause_s, self._settings.retry_pause_max_ms / 1000)

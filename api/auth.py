@@ -11,6 +11,7 @@ from api.documentation import problem_responses
 from api.problems import CHALLENGE, Problem
 from api.schemas import Credentials, PasswordForm, Token
 from api.services import Services
+from shared import metrics
 from shared.errors import DatabaseUnavailableError, PasswordTooLongError
 from shared.security import (
     PASSWORD_BYTES_MAX,
@@ -76,9 +77,11 @@ async def _authenticated(
     password_hash = nobodys_hash(cost) if known is None else known.password_hash
     matches = await services.hashing.run(verify_password, password, password_hash, cost)
     if known is None or not matches:
+        metrics.LOGINS.labels("wrong").inc()
         await services.login_limits.count_failure(student_number, address)
         detail = "The student number or the password is wrong."
         raise Problem(HTTPStatus.UNAUTHORIZED, "wrong_credentials", detail, CHALLENGE)
+    metrics.LOGINS.labels("ok").inc()
     await services.login_limits.count_success(student_number, address)
     await _upgrade_hash(services, known, password)
     return known

@@ -38,6 +38,11 @@ class Catalogue:
             self._entries[course_id] = entry
         return entry
 
+    def title(self, course_id: str) -> str:
+        """Code and section of a course if it is known here, else nothing."""
+        entry = self._entries.get(course_id)
+        return "" if entry is None else entry.title
+
     def _remember_unknown(self, course_id: str) -> None:
         if len(self._unknown_until) >= UNKNOWN_REMEMBERED_MAX:
             self._unknown_until.clear()

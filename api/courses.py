@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any
 
+from asgi_correlation_id import correlation_id
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
@@ -126,6 +127,7 @@ async def _submit(request: Request, student: Identity, course_id: str, operation
         course.title,
         operation,
         key,
+        correlation_id.get() or "",
     )
     outside = _window_problem(course.window)
     if outside is not None:

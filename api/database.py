@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from shared.database import pooled_engine, reading, writing
 from shared.errors import DatabaseUnavailableError
 from shared.settings import Settings
+from shared.store.statement_times import observe_statements
 
 Parameters = ParamSpec("Parameters")
 Answer = TypeVar("Answer")
@@ -19,7 +20,7 @@ class Database:
     """A pool of connections with a thread each."""
 
     def __init__(self, settings: Settings) -> None:
-        self.engine = pooled_engine(settings, "registration-api")
+        self.engine = observe_statements(pooled_engine(settings, "registration-api"))
         self._threads = ThreadPoolExecutor(settings.database_pool_size, thread_name_prefix="postgresql")
         self._limit_s = settings.read_timeout_ms / 1000
 

@@ -15,6 +15,7 @@ from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import FixedWindowRateLimiter
 
 from api.problems import Problem
+from shared import metrics
 from shared.course_queue import keys
 from shared.course_queue.connection import RedisFailure
 from shared.settings import Settings
@@ -33,6 +34,7 @@ class HashingPool:
     def __init__(self, settings: Settings) -> None:
         self._threads = ThreadPoolExecutor(settings.login_threads, thread_name_prefix="bcrypt")
         self._limit = settings.login_queue_limit
+        self._thread_count = settings.login_threads
         self._waiting = 0
 
     @contextmanager
@@ -42,17 +44,24 @@ class HashingPool:
         Raises Problem 503 when too many have one.
         """
         if self._waiting >= self._limit:
+            metrics.LOGINS.labels("busy").inc()
             raise Problem(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "login_busy",
                 "Too many logins at this moment.",
                 {"Retry-After": str(BUSY_RETRY_AFTER_S)},
             )
-        self._waiting += 1
+        self._count_waiting(+1)
         try:
             yield
         finally:
-            self._waiting -= 1
+            self._count_waiting(-1)
+
+    def _count_waiting(self, change: int) -> None:
+        self._waiting += change
+        hashing = min(self._waiting, self._thread_count)
+        metrics.LOGINS_HASHING.labels("bcrypt").set(hashing)
+        metrics.LOGINS_WAITING.labels("bcrypt").set(self._waiting - hashing)
 
     async def run(self, function: Callable[..., Answer], *arguments: object) -> Answer:
         """Call a function of `shared.security` off the event loop, in turn."""
@@ -91,6 +100,7 @@ class FailureLimits:
                 continue
             if item is self._account and await self._is_known(student_number, address):
                 continue
+            metrics.LOGINS.labels("throttled").inc()
             raise Problem(
                 HTTPStatus.TOO_MANY_REQUESTS,
                 "too_many_failed_logins",

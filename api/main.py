@@ -4,12 +4,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from asgi_correlation_id import CorrelationIdMiddleware
+from asgi_correlation_id import CorrelationIdMiddleware, correlation_id
 from fastapi import FastAPI
+from structlog.typing import EventDict
 
 from api import auth, courses, documentation, operations, problems, requests, semesters
 from api.body_limit import BodyLimit
 from api.services import running_services
+from api.state_metrics import StateMetrics
 from api.stopping import told_to_stop
 from shared.logs import configure_logging
 from shared.settings import Settings, load_settings
@@ -19,6 +21,14 @@ Submit, then poll: `POST /courses/{id}/register` answers 202 with a `Location`; 
 status is final. Or let the server wait: `Prefer: wait=10` answers 200 with the outcome.
 Every call is safe to repeat, best with an `Idempotency-Key`. `Retry-After` says when to come back.
 """
+
+
+def add_correlation_id(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """Every line written during a call bears the `X-Request-ID` that its client was answered with."""
+    current = correlation_id.get()
+    if current is not None:
+        event["correlation_id"] = current
+    return event
 
 
 class Application(FastAPI):
@@ -34,12 +44,13 @@ class Application(FastAPI):
 
 def create_app(settings: Settings) -> FastAPI:
     """The application with these settings; it connects when it starts."""
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, add_correlation_id)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with running_services(settings) as services:
             app.state.services = services
+            app.state.state_metrics = StateMetrics(services)
             with told_to_stop(services.hub.close):
                 yield
 

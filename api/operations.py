@@ -1,23 +1,18 @@
-"""For load balancers and ops: is the process alive, can it accept, and what has it counted."""
+"""For load balancers and ops: is the process alive, can it accept, and what has been counted."""
 
 import asyncio
-from collections.abc import Awaitable
 from http import HTTPStatus
-from typing import Any
 
-from fastapi import APIRouter, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST
 
+from api.counted import text_of
 from api.dependencies import ServicesOf
+from api.health import postgresql_state, redis_state
 from api.schemas import Health
-from api.services import Services
-from shared.course_queue.connection import RedisFailure, verify_durability, verify_writable
-from shared.database import ping
-from shared.errors import RegistrationSystemError
+from api.state_metrics import StateMetrics
 
 router = APIRouter(tags=["operations"])
-
-CHECK_TIMEOUT_S = 2.0
 
 
 @router.get("/health/live", summary="Is the process alive?")
@@ -33,36 +28,17 @@ async def live() -> Health:
 )
 async def ready(services: ServicesOf, response: Response) -> Health:
     """503 when Redis cannot take requests; with PostgreSQL away accepting goes on, so that is `degraded`, 200."""
-    redis_state, postgresql_state = await asyncio.gather(
-        _state(_take_requests(services)), _state(_ping(services))
-    )
-    dependencies = {"redis": redis_state, "postgresql": postgresql_state}
-    if redis_state != "ok":
+    redis, postgresql = await asyncio.gather(redis_state(services), postgresql_state(services))
+    dependencies = {"redis": redis, "postgresql": postgresql}
+    if redis != "ok":
         response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
         return Health(status="unavailable", dependencies=dependencies)
-    return Health(status="ok" if postgresql_state == "ok" else "degraded", dependencies=dependencies)
-
-
-async def _take_requests(services: Services) -> None:
-    await verify_durability(services.redis, services.settings)
-    await verify_writable(services.redis)
-
-
-async def _ping(services: Services) -> None:
-    await services.database.read(ping)
-
-
-async def _state(check: Awaitable[Any]) -> str:
-    try:
-        await asyncio.wait_for(check, CHECK_TIMEOUT_S)
-    except RegistrationSystemError as error:
-        return str(error)
-    except (*RedisFailure, TimeoutError):
-        return "does not answer"
-    return "ok"
+    return Health(status="ok" if postgresql == "ok" else "degraded", dependencies=dependencies)
 
 
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
-async def metrics() -> Response:
-    """What this process has counted, in Prometheus' text format."""
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+async def metrics(request: Request) -> Response:
+    """What all API processes of this machine have counted, and the state of the system, in Prometheus' text format."""
+    state: StateMetrics = request.app.state.state_metrics
+    await state.refresh()
+    return Response(await asyncio.to_thread(text_of, state), media_type=CONTENT_TYPE_LATEST)

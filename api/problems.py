@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from api.documentation import MEDIA_TYPE, TYPE_PREFIX
+from shared import metrics
 from shared.errors import (
     DatabaseUnavailableError,
     InvalidTokenError,
@@ -27,6 +28,7 @@ log = structlog.get_logger()
 
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 SOON = {"Retry-After": "1"}
+INVALID_INPUT = "invalid_input"
 HTTP_CODES = {
     404: "not_found",
     405: "method_not_allowed",
@@ -96,6 +98,13 @@ def translate(error: Exception) -> Problem:
     return problem
 
 
+def code_of(error: Exception) -> str:
+    """The code of the problem that the client is going to see for an error."""
+    if isinstance(error, RequestValidationError):
+        return INVALID_INPUT
+    return error.code if isinstance(error, Problem) else translate(error).code
+
+
 def install(app: FastAPI) -> None:
     """Answer every error of the application as problem+json."""
     app.add_exception_handler(Problem, _on_problem)
@@ -107,6 +116,7 @@ def install(app: FastAPI) -> None:
 
 def respond(problem: Problem, extra: Mapping[str, Any] | None = None) -> JSONResponse:
     """The response that carries a problem."""
+    metrics.PROBLEMS.labels(problem.code).inc()
     body = {
         "type": TYPE_PREFIX + problem.code,
         "title": problem.status.phrase,
@@ -138,7 +148,7 @@ def _on_invalid(request: Request, error: Exception) -> JSONResponse:  # noqa: AR
         for finding in error.errors()
     ]
     detail = "; ".join(f"{finding['location']}: {finding['message']}" for finding in findings)
-    problem = Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_input", detail)
+    problem = Problem(HTTPStatus.UNPROCESSABLE_ENTITY, INVALID_INPUT, detail)
     return respond(problem, {"errors": findings})
 
 

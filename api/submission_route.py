@@ -10,8 +10,9 @@ from fastapi.routing import APIRoute
 from starlette.types import Receive, Scope, Send
 
 from api.dependencies import student_of
-from api.problems import invalid
+from api.problems import code_of, invalid
 from api.schemas import UUID_PATTERN
+from shared import metrics
 
 UUID = re.compile(UUID_PATTERN)
 BEARER = "bearer "
@@ -26,8 +27,12 @@ class SubmissionRoute(APIRoute):
             await super().handle(scope, receive, send)
             return
         request = Request(scope, receive, send)
-        student = student_of(request, _bearer_token(request))
-        response = await self.endpoint(request, student, _course_id(request))
+        try:
+            student = student_of(request, _bearer_token(request))
+            response = await self.endpoint(request, student, _course_id(request))
+        except Exception as error:
+            metrics.REFUSED.labels(code_of(error)).inc()
+            raise
         await response(scope, receive, send)
 
 

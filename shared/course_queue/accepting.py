@@ -19,6 +19,7 @@ from shared.settings import Settings
 
 BATCH_SIZE_MAX = 256
 RETRY_AFTER_MAX_S = 30
+COUNTED = {b"accepted": metrics.ACCEPTED, b"repeated": metrics.REPEATED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ class Acceptor:
         for (_, future), answer in zip(batch, answers, strict=True):
             if not future.done():
                 future.set_result(answer)
-        _log_batch([asked for asked, _ in batch], answers)
+        _record([asked for asked, _ in batch], answers)
 
     async def _execute(self, arguments: list[Any]) -> list[list[Any]]:
         try:
@@ -133,17 +134,18 @@ def accept_arguments(batch: Sequence[Asked], settings: Settings) -> list[Any]:
     return arguments
 
 
-def _log_batch(batch: Sequence[Asked], answers: Sequence[list[Any]]) -> None:
+def _record(batch: Sequence[Asked], answers: Sequence[list[Any]]) -> None:
     """Tie the requests to their HTTP calls: a line per batch costs next to nothing, a line per request would."""
-    told: dict[bytes, list[str]] = {b"accepted": [], b"repeated": []}
+    told: dict[bytes, list[str]] = {code: [] for code in COUNTED}
     for asked, answer in zip(batch, answers, strict=True):
-        if answer[0] in told:
-            request_id = answer[1].decode()
-            told[answer[0]].append(
-                f"{request_id} {asked.operation} course={asked.course_id} call={asked.correlation_id}"
+        code = answer[0]
+        if code in COUNTED:
+            COUNTED[code].labels(asked.operation).inc()
+            told[code].append(
+                f"{answer[1].decode()} {asked.operation} course={asked.course_id} call={asked.correlation_id}"
             )
-    for event, requests in told.items():
-        log_requests(event.decode(), requests)
+    for code, requests in told.items():
+        log_requests(code.decode(), requests)
 
 
 def _require_replicas(reply: Any, replicas: int) -> None:

@@ -1,0 +1,37 @@
+"""Whether the parts that the API stands on answer, in words."""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any
+
+from api.services import Services
+from shared.course_queue.connection import RedisFailure, verify_durability, verify_writable
+from shared.database import ping
+from shared.errors import RegistrationSystemError
+
+CHECK_TIMEOUT_S = 2.0
+
+
+async def redis_state(services: Services) -> str:
+    """`ok` when Redis is durable and takes writes, else what is wrong."""
+
+    async def take_requests() -> None:
+        await verify_durability(services.redis, services.settings)
+        await verify_writable(services.redis)
+
+    return await _state(take_requests())
+
+
+async def postgresql_state(services: Services) -> str:
+    """`ok` when PostgreSQL answers."""
+    return await _state(services.database.read(ping))
+
+
+async def _state(check: Awaitable[Any]) -> str:
+    try:
+        await asyncio.wait_for(check, CHECK_TIMEOUT_S)
+    except RegistrationSystemError as error:
+        return str(error)
+    except (*RedisFailure, TimeoutError):
+        return "does not answer"
+    return "ok"

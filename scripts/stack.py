@@ -56,6 +56,9 @@ def run(  # noqa: PLR0913, PLR0917 - one per setting, all by name
     redis_url: Annotated[str, typer.Option(envvar="REDIS_URL", help="Use this Redis or Valkey.")] = "",
     api_processes: Annotated[int, typer.Option(envvar="API_PROCESSES", min=1)] = 1,
     worker_processes: Annotated[int, typer.Option(envvar="WORKER_PROCESSES", min=1)] = 2,
+    metrics_port: Annotated[
+        int, typer.Option(envvar="METRICS_PORT", min=0, max=65000, help="The first worker's; 0 is none.")
+    ] = 8501,
 ) -> None:
     """Run everything on this machine: PostgreSQL, Valkey, API, workers and the RQ dashboard.
 
@@ -63,7 +66,11 @@ def run(  # noqa: PLR0913, PLR0917 - one per setting, all by name
     name servers of your own. Ctrl-C ends everything.
     """
     ports = Ports(
-        api_port, dashboard_port, None if database_url else postgres_port, None if redis_url else redis_port
+        api_port,
+        dashboard_port,
+        None if database_url else postgres_port,
+        None if redis_url else redis_port,
+        range(metrics_port, metrics_port + worker_processes) if metrics_port else (),
     )
     for number in STOP_SIGNALS:
         signal.signal(number, _request_stop)

@@ -28,7 +28,7 @@ def print_guide(console: Console, ports: Ports, environment: Mapping[str, str]) 
     user, password = environment["RQ_DASHBOARD_USERNAME"], environment["RQ_DASHBOARD_PASSWORD"]
     lines = {
         "API": f"{api}/docs",
-        "Metrics": f"{api}/metrics",
+        "Metrics": ", ".join([f"{api}/metrics", *(f"http://localhost:{port}/" for port in ports.metrics)]),
         "RQ dashboard": f"http://localhost:{ports.dashboard}/  (user {user}, password {password})",
         "Demo login": "STU001 / test123",
         "Logs": str(LOG_DIR),

@@ -7,7 +7,7 @@ import shlex
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,8 +23,6 @@ ENVIRONMENT_FILE = STATE_DIR / "stack.env"
 PUBLISHED = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY")
 PORT_LIMIT_S = 2.0
 PORT_PAUSE_S = 0.1
-# Long polls may be open when the stack ends.
-API_SHUTDOWN_S = 5
 SECRET_BYTES = 48
 DASHBOARD_USERNAME = "ops"
 DASHBOARD_PASSWORD_BYTES = 15
@@ -42,6 +40,8 @@ class Ports:
     dashboard: int
     postgres: int | None
     redis: int | None
+    metrics: Sequence[int]
+    """One per worker."""
 
     def check_free(self) -> None:
         """Raise PortBusyError, naming the port and the variable that changes it, when one is taken."""
@@ -52,7 +52,7 @@ class Ports:
             "LOCAL_REDIS_PORT": self.redis,
         }
         seen: dict[int, str] = {}
-        for variable, port in wanted.items():
+        for variable, port in [*wanted.items(), *(("METRICS_PORT", port) for port in self.metrics)]:
             if port is None:
                 continue
             if port in seen:
@@ -114,6 +114,7 @@ def child_environment(ports: Ports, database_url: str, redis_url: str) -> dict[s
             "REDIS_URL": redis_url,
             "DASHBOARD_HOST": "127.0.0.1",
             "DASHBOARD_PORT": str(ports.dashboard),
+            "METRICS_PORT": str(ports.metrics[0] if ports.metrics else 0),
             "PYTHONPATH": os.pathsep.join(filter(None, search_path)),
             "PYTHONUNBUFFERED": "1",
         }
@@ -130,13 +131,8 @@ def planned_children(
     ports: Ports, api_processes: int, worker_processes: int, environment: Mapping[str, str]
 ) -> list[Child]:
     """API, workers and dashboard, in the order in which they are started and stopped."""
-    api = [
-        *("uvicorn", "api.main:app", "--host", "127.0.0.1", "--port", str(ports.api)),
-        *("--workers", str(api_processes), "--timeout-graceful-shutdown", str(API_SHUTDOWN_S)),
-        "--no-access-log",
-    ]
     modules = {
-        "api": api,
+        "api": ["api", "--host", "127.0.0.1", "--port", str(ports.api), "--processes", str(api_processes)],
         "workers": ["worker", "--processes", str(worker_processes)],
         "dashboard": ["scripts.dashboard"],
     }

@@ -20,6 +20,7 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 ENV_EXAMPLE = (REPOSITORY / ".env.example").read_text()
 OWN_SERVICES = ("migrate", "api", "worker", "rq-dashboard")
 LOCUST_SERVICES = ("locust-master", "locust-worker")
+OBSERVABILITY = ("prometheus", "grafana")
 
 
 def redis_options() -> dict[str, str]:
@@ -48,7 +49,28 @@ def test_the_file_follows_the_compose_specification() -> None:
 
 def test_every_part_of_the_system_is_a_service() -> None:
     """One command starts everything."""
-    assert set(SERVICES) == {*OWN_SERVICES, *LOCUST_SERVICES, "db", "redis"}
+    assert set(SERVICES) == {*OWN_SERVICES, *LOCUST_SERVICES, *OBSERVABILITY, "db", "redis"}
+
+
+def test_watching_is_started_on_request_and_needs_no_password() -> None:
+    """Prometheus and Grafana belong to a profile; Grafana has no account, so no default one either."""
+    for name in OBSERVABILITY:
+        assert SERVICES[name]["profiles"] == ["observability"]
+    environment = SERVICES["grafana"]["environment"]
+    assert environment["GF_SECURITY_DISABLE_INITIAL_ADMIN_CREATION"] == "true"
+    assert environment["GF_AUTH_DISABLE_LOGIN_FORM"] == "true"
+    assert environment["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"
+
+
+def test_prometheus_finds_every_api_and_worker() -> None:
+    """The targets of its configuration are our services, on the ports that they listen on, over a network they share."""
+    jobs = yaml.safe_load((REPOSITORY / "ops/prometheus/prometheus.yml").read_text())["scrape_configs"]
+    ports = {job["job_name"]: job["dns_sd_configs"][0]["port"] for job in jobs}
+    assert ports == {"api": 8500, "worker": SERVICES["worker"]["environment"]["METRICS_PORT"]}
+    for job in jobs:
+        assert job["dns_sd_configs"][0]["names"] == [job["job_name"]]
+        assert "metrics" in SERVICES[job["job_name"]]["networks"]
+    assert "metrics" in SERVICES["prometheus"]["networks"]
 
 
 def test_only_the_api_and_locust_are_published_beyond_this_machine() -> None:
@@ -183,7 +205,7 @@ def test_our_processes_run_as_in_production_on_the_same_settings(service: str) -
     assert environment.items() >= COMPOSE["x-settings"].items()
 
 
-@pytest.mark.parametrize("service", [*OWN_SERVICES, "locust-master", "locust-worker"])
+@pytest.mark.parametrize("service", [*OWN_SERVICES, "locust-master", "locust-worker", *OBSERVABILITY])
 def test_our_processes_have_no_privileges(service: str) -> None:
     """No capability, no way to gain one, and nowhere to write but /tmp."""
     confined = SERVICES[service]

@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import Any
 
 import structlog
+from asgi_correlation_id import correlation_id
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -168,4 +169,7 @@ def respond_to_http_error(error: HTTPException) -> JSONResponse:
 
 def _on_bug(request: Request, error: Exception) -> JSONResponse:
     log.error("unexpected error", method=request.method, path=request.url.path, exc_info=error)
-    return respond(translate(error))
+    problem = translate(error)
+    # This answer is given outside the middleware that gives all others their id, and needs it most.
+    problem.headers["X-Request-ID"] = correlation_id.get() or ""
+    return respond(problem)

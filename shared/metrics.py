@@ -15,6 +15,8 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 # From one quick round to clients that have long stopped waiting.
 LATENCY_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 ROUND_BUCKETS_S = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
+# A request that cannot be read does not tell what it asks for.
+UNKNOWN = "unknown"
 ROUND_BUCKETS = (1, 2, 5, 10, 25, 50, 100, 200, 400, 1000)
 
 ACCEPTED = Counter("registration_accepted", "Requests given a place in their order (202).", ["operation"])
@@ -62,6 +64,7 @@ SHARD_CHANGES = Counter(
     ["change"],
 )
 RETRIES = Counter("registration_retries", "Turns of a worker that failed, by the part at fault.", ["part"])
+RETRY_PARTS = ("PostgreSQL", "Redis", "worker")
 
 POSTGRESQL_TIME = Summary(
     "registration_postgresql_seconds", "PostgreSQL round trips by statement.", ["statement"]

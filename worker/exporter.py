@@ -3,6 +3,8 @@
 import structlog
 from prometheus_client import start_http_server
 
+from shared import metrics
+from shared.rules import Operation, Reason, Status
 from shared.settings import Settings
 
 log = structlog.get_logger()
@@ -15,7 +17,16 @@ def export_metrics(settings: Settings) -> None:
     """
     if not settings.metrics_port:
         return
+    _begin_at_zero()
     try:
         start_http_server(settings.metrics_port, settings.metrics_host)
     except OSError as error:
         log.warning("no metrics", port=settings.metrics_port, problem=str(error))
+
+
+def _begin_at_zero() -> None:
+    """Prometheus sees no increase in a counter that appears with its first failure already counted."""
+    for operation in (*Operation, metrics.UNKNOWN):
+        metrics.OUTCOMES.labels(operation, Status.FAILED, "", Reason.INTERNAL_ERROR)
+    for part in metrics.RETRY_PARTS:
+        metrics.RETRIES.labels(part)

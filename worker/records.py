@@ -47,7 +47,7 @@ def count_round(finished: Finished) -> None:
     now_s = time.time()
     kinds: Counter[tuple[str, ...]] = Counter()
     for _, outcome in finished:
-        operation = outcome.operation or "unknown"
+        operation = outcome.operation or metrics.UNKNOWN
         kinds[operation, outcome.status, outcome.result or "", outcome.reason or ""] += 1
         if outcome.accepted_at is not None:
             # The clocks of Redis and this machine may differ.

@@ -1,0 +1,137 @@
+"""What watches the system asks only for metrics that exist, and every alert leads to a page that tells what to do."""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client.metrics import MetricWrapperBase
+
+from shared import metrics
+
+REPOSITORY = Path(__file__).parents[2]
+PROMETHEUS = REPOSITORY / "ops" / "prometheus"
+RULES: list[dict[str, Any]] = [
+    rule
+    for group in yaml.safe_load((PROMETHEUS / "alerts.yml").read_text())["groups"]
+    for rule in group["rules"]
+]
+DASHBOARD = json.loads((REPOSITORY / "ops" / "grafana" / "dashboards" / "registration.json").read_text())
+DASHBOARD_EXPRESSIONS = [
+    target["expr"] for panel in DASHBOARD["panels"] for target in panel.get("targets", [])
+]
+SUFFIXES = {
+    "counter": ("_total",),
+    "gauge": ("",),
+    "summary": ("_sum", "_count"),
+    "histogram": ("_bucket", "_sum", "_count"),
+}
+# Grafana's own metrics dashboard 12196, made for rq-exporter, asks for these.
+RQ_EXPORTER_NAMES = {
+    "rq_jobs",
+    "rq_workers",
+    "rq_workers_success_total",
+    "rq_workers_failed_total",
+    "rq_workers_working_time_total",
+    "rq_request_processing_seconds_sum",
+    "rq_request_processing_seconds_count",
+}
+
+needs_promtool = pytest.mark.skipif(
+    shutil.which("promtool") is None, reason="promtool is not installed (Debian: apt-get install prometheus)"
+)
+
+
+def series_names() -> Iterator[str]:
+    """Every series name that `shared.metrics` can give."""
+    for value in vars(metrics).values():
+        if isinstance(value, metrics.Reading):
+            yield value.name
+        elif isinstance(value, MetricWrapperBase):
+            described = value.describe()[0]
+            yield from (described.name + suffix for suffix in SUFFIXES[described.type])
+
+
+def asked_for(expression: str) -> set[str]:
+    """The series of ours that a PromQL expression names."""
+    return set(re.findall(r"\b(?:registration|rq)_\w+", expression))
+
+
+@pytest.mark.parametrize("expression", [*(rule["expr"] for rule in RULES), *DASHBOARD_EXPRESSIONS])
+def test_rules_and_dashboard_ask_for_metrics_that_exist(expression: str) -> None:
+    """A renamed metric would make an alert silent for ever."""
+    assert asked_for(expression) <= set(series_names())
+    assert asked_for(expression) or "up" in expression
+
+
+def test_the_names_of_rq_exporter_are_there() -> None:
+    """Dashboards made for it find what they look for."""
+    assert set(series_names()) >= RQ_EXPORTER_NAMES
+
+
+def test_every_metric_of_ours_says_what_it_means_and_bears_its_unit() -> None:
+    """Seconds, bytes, requests or plain counts; nobody has to guess."""
+    for name in series_names():
+        assert re.fullmatch(r"(registration|rq)_[a-z_]+", name)
+        assert "milli" not in name
+        assert "_ms" not in name
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_every_alert_leads_to_a_page_that_exists(rule: dict[str, Any]) -> None:
+    """The runbook link is a heading of one of our documents, and the severity one of two."""
+    path, _, anchor = rule["annotations"]["runbook_url"].partition("#")
+    headings = re.findall(r"^#+ (.+)$", (REPOSITORY / path).read_text(), re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    assert anchor in anchors
+    assert rule["labels"]["severity"] in {"page", "ticket"}
+
+
+def test_every_alert_is_tested() -> None:
+    """Once raised, and once not."""
+    tests = yaml.safe_load((PROMETHEUS / "alerts_test.yml").read_text())["tests"]
+    cases = [case for test in tests for case in test["alert_rule_test"]]
+    for raised in (True, False):
+        assert {case["alertname"] for case in cases if bool(case.get("exp_alerts")) is raised} == {
+            rule["alert"] for rule in RULES
+        }
+
+
+@needs_promtool
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("test", "rules", "ops/prometheus/alerts_test.yml"),
+        ("check", "config", "ops/prometheus/local.yml"),
+        ("check", "config", "--syntax-only", "ops/prometheus/prometheus.yml"),
+    ],
+    ids=" ".join,
+)
+def test_promtool_finds_nothing(arguments: tuple[str, ...]) -> None:
+    """The rules fire and keep silent as their tests say, and Prometheus takes both configurations."""
+    run_promtool(*arguments)
+
+
+@needs_promtool
+def test_the_expressions_of_the_dashboard_are_promql(tmp_path: Path) -> None:
+    """Each of them is taken as a recording rule."""
+    rules = [
+        {"record": f"panel:{number}", "expr": expression.replace("$__rate_interval", "1m")}
+        for number, expression in enumerate(DASHBOARD_EXPRESSIONS)
+    ]
+    path = tmp_path / "dashboard.yml"
+    path.write_text(json.dumps({"groups": [{"name": "dashboard", "rules": rules}]}))
+    run_promtool("check", "rules", str(path))
+
+
+def run_promtool(*arguments: str) -> None:
+    """Run promtool from the project's root; fails with what it says."""
+    finished = subprocess.run(
+        ["promtool", *arguments], check=False, cwd=REPOSITORY, capture_output=True, text=True, timeout=60
+    )
+    assert finished.returncode == 0, finished.stdout + finished.stderr

@@ -56,5 +56,8 @@ def configure_logging(level: str, *processors: structlog.types.Processor) -> Non
 
 def log_requests(event: str, requests: Sequence[str], **context: str) -> None:
     """Log what became of many requests, each a text that begins with its id: a line per hundred, none for none."""
+    # Commands that accept or apply requests themselves configure no log, and then want none.
+    if not logging.getLogger(__name__).isEnabledFor(logging.INFO):
+        return
     for start in range(0, len(requests), REQUESTS_PER_LINE):
         log.info(event, requests=requests[start : start + REQUESTS_PER_LINE], **context)

@@ -16,6 +16,7 @@ from shared.course_queue.accepting import Acceptor
 from shared.course_queue.connection import async_client, verify_durability
 from shared.security import TokenVerifier
 from shared.settings import Settings
+from shared.tracing import tracer_of
 
 log = structlog.get_logger()
 
@@ -48,11 +49,12 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
     client = async_client(settings)
     await verify_durability(client, settings)
     database = Database(settings)
+    tracer = tracer_of(settings, "registration-api")
     services = Services(
         settings,
         database,
         client,
-        Acceptor(client, settings),
+        Acceptor(client, settings, tracer),
         OutcomeHub(client),
         Catalogue(database, settings),
         TokenVerifier(settings),
@@ -70,6 +72,8 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
         services.hashing.close()
         await client.aclose()
         database.close()
+        if tracer is not None:
+            tracer.close()
 
 
 async def _end(tasks: Collection[asyncio.Task[None]]) -> None:

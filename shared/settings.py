@@ -166,6 +166,14 @@ class Settings(BaseSettings):
         0,
         description="Where the first worker of a machine shows its metrics, the next one port higher; 0 is nowhere.",
     )
+    otlp_endpoint: str = Field(
+        "",
+        description="Where OpenTelemetry traces go (OTLP over HTTP, such as http://collector:4318); empty is nowhere.",
+    )
+    otlp_trace_ratio: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.01,
+        description="The part of the requests that is traced; each costs about 0.1 ms of CPU.",
+    )
     metrics_host: str = Field("127.0.0.1", description="The address on which workers show their metrics.")
     metrics_courses_max: Annotated[int, Field(ge=0, le=100)] = Field(
         10, description="How many courses, those with the longest queues, have metrics of their own."

@@ -26,6 +26,7 @@ from shared.database import owner_engine
 from shared.rules import Status
 from shared.settings import Settings
 from shared.store.statement_times import observe_statements
+from shared.tracing import RoundTimes, tracer_of
 from worker.applying import apply_round
 from worker.exporter import export_metrics
 from worker.ownership import ShardOwner
@@ -51,6 +52,7 @@ class RegistrationWorker(Worker):
         self._queues = CourseQueues(self.connection, settings, name)
         self._wake_ups = WakeUps(self.connection)
         self._turns = Turns(settings.round_size_max)
+        self._tracer = tracer_of(settings, "registration-worker")
         self._supervisor_pid = supervisor_pid
         self._stopping = False
         self._retry_pause_s = RETRY_PAUSE_MIN_S
@@ -78,6 +80,8 @@ class RegistrationWorker(Worker):
             while not self._stopping and self._supervised():
                 self._turn()
         self._leave()
+        if self._tracer is not None:
+            self._tracer.close()
         return True
 
     def _supervised(self) -> bool:
@@ -128,12 +132,16 @@ class RegistrationWorker(Worker):
         applied = apply_round(self._owner.connection, entries, self.name)
         if not applied.finished:
             return False
-        took_s += watch.lap("apply")
+        apply_s = watch.lap("apply")
+        took_s += apply_s
         log_committed(applied.finished, self.name)
         pace_us = int(took_s * 1_000_000 / len(applied.finished))
         self._queues.finish(applied.finished, applied.problems, pace_us)
-        watch.lap("publish")
+        publish_s = watch.lap("publish")
         log_published(applied.finished, self.name)
+        if self._tracer is not None:
+            outcomes = [outcome for _, outcome in applied.finished]
+            self._tracer.applied(outcomes, RoundTimes.ending_now(apply_s, publish_s))
         count_round(applied.finished)
         self._count([outcome.status for _, outcome in applied.finished], took_s)
         return True

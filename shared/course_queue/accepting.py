@@ -1,8 +1,9 @@
 """Putting requests into their queues: all that one turn of the event loop brings go in one call, under one fsync."""
 
 import asyncio
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +17,7 @@ from shared.logs import log_requests
 from shared.requests import Place, moment
 from shared.rules import Operation
 from shared.settings import Settings
+from shared.tracing import Tracer
 
 BATCH_SIZE_MAX = 256
 RETRY_AFTER_MAX_S = 30
@@ -35,6 +37,7 @@ class Asked:
     idempotency_key: str | None
     correlation_id: str = ""
     """The id of the HTTP call, for the log."""
+    asked_at_ns: int = field(default_factory=time.time_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +50,9 @@ class Repeated:
 class Acceptor:
     """Accepts requests for one API process. `run` must be running."""
 
-    def __init__(self, client: redis.asyncio.Redis, settings: Settings) -> None:
+    def __init__(self, client: redis.asyncio.Redis, settings: Settings, tracer: Tracer | None = None) -> None:
         self._client = client
+        self._tracer = tracer
         self._settings = settings
         self._waiting: list[tuple[Asked, asyncio.Future[list[Any]]]] = []
         self._arrived = asyncio.Event()
@@ -86,6 +90,8 @@ class Acceptor:
             if not future.done():
                 future.set_result(answer)
         _record([asked for asked, _ in batch], answers)
+        if self._tracer is not None:
+            _trace([asked for asked, _ in batch], answers, self._tracer)
 
     async def _execute(self, arguments: list[Any]) -> list[list[Any]]:
         try:
@@ -146,6 +152,17 @@ def _record(batch: Sequence[Asked], answers: Sequence[list[Any]]) -> None:
             )
     for code, requests in told.items():
         log_requests(code.decode(), requests)
+
+
+def _trace(batch: Sequence[Asked], answers: Sequence[list[Any]], tracer: Tracer) -> None:
+    for asked, answer in zip(batch, answers, strict=True):
+        if answer[0] == b"accepted":
+            attributes = {
+                "operation": asked.operation.value,
+                "course": asked.course_id,
+                "correlation_id": asked.correlation_id,
+            }
+            tracer.accepted(asked.request_id, asked.asked_at_ns, attributes)
 
 
 def _require_replicas(reply: Any, replicas: int) -> None:

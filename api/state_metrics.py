@@ -9,7 +9,7 @@ from heapq import nlargest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from api.health import postgresql_state, redis_state
+from api.health import CHECK_TIMEOUT_S, postgresql_state, redis_state
 from api.services import Services
 from shared import metrics
 from shared.course_queue import keys
@@ -97,8 +97,8 @@ class StateMetrics(Collector):
 
 async def _optional(read: Callable[[], Awaitable[list[Metric]]]) -> list[Metric]:
     try:
-        return await read()
-    except (DatabaseUnavailableError, *RedisFailure):
+        return await asyncio.wait_for(read(), CHECK_TIMEOUT_S)
+    except (DatabaseUnavailableError, TimeoutError, *RedisFailure):
         return []
 
 

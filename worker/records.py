@@ -4,10 +4,12 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from shared import metrics
 from shared.logs import log_requests
 from shared.requests import Outcome, QueueEntry
+from shared.rules import Operation
 
 Finished = Sequence[tuple[QueueEntry, Outcome]]
 
@@ -42,15 +44,17 @@ def log_published(finished: Finished, worker: str) -> None:
 
 
 def count_round(finished: Finished) -> None:
-    """Count a published round's outcomes, and how long each of them took since it was accepted."""
+    """Count a published round's outcomes, and how long each of them took since it was accepted.
+
+    This is paid for every request, so labels are resolved once per round.
+    """
     metrics.ROUND_SIZE.labels("published").observe(len(finished))
-    now_s = time.time()
-    kinds: Counter[tuple[str, ...]] = Counter()
+    now = datetime.now(UTC)
+    latency = {operation: metrics.LATENCY.labels(operation) for operation in Operation}
     for _, outcome in finished:
-        operation = outcome.operation or metrics.UNKNOWN
-        kinds[operation, outcome.status, outcome.result or "", outcome.reason or ""] += 1
-        if outcome.accepted_at is not None:
+        if outcome.operation is not None and outcome.accepted_at is not None:
             # The clocks of Redis and this machine may differ.
-            metrics.LATENCY.labels(operation).observe(max(0.0, now_s - outcome.accepted_at.timestamp()))
-    for kind, count in kinds.items():
-        metrics.OUTCOMES.labels(*kind).inc(count)
+            latency[outcome.operation].observe(max(0.0, (now - outcome.accepted_at).total_seconds()))
+    kinds = Counter((one.operation, one.status, one.result, one.reason) for _, one in finished)
+    for (operation, *kind), count in kinds.items():
+        metrics.OUTCOMES.labels(operation or metrics.UNKNOWN, *(word or "" for word in kind)).inc(count)

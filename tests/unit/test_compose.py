@@ -127,7 +127,7 @@ def test_no_secret_stands_in_an_environment() -> None:
     """Whoever may list containers would read it there. Locust's password is no secret of ours."""
     for name, service in SERVICES.items():
         for variable, value in service.get("environment", {}).items():
-            assert not re.search("SECRET|PASSWORD|AUTH|TOKEN", variable) or (
+            assert not re.search("SECRET(?!URITY)|PASSWORD|AUTH$|TOKEN", variable) or (
                 name in LOCUST_SERVICES or variable.endswith("_FILE")
             )
             assert not re.search(r"://[^@/]*:[^@/]*@", str(value))
@@ -235,7 +235,7 @@ def test_images_are_pinned() -> None:
     """Tomorrow's `up` starts what today's did."""
     others = {name: service["image"] for name, service in SERVICES.items() if "build" not in service}
     for image in others.values():
-        assert re.search(r":\d+\.\d+(\.\d+)?(-\w+)?$", image)
+        assert re.search(r":v?\d+\.\d+(\.\d+)?(-\w+)?$", image)
 
 
 def test_the_locust_folder_does_not_hide_the_locust_package() -> None:

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Any
 
 from asgi_correlation_id import correlation_id
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from api.dependencies import (
@@ -18,7 +18,7 @@ from api.dependencies import (
     preferred_wait_s,
     services_of,
 )
-from api.documentation import LOCATION, POLL_AFTER, PREFERENCE_APPLIED, problem_responses
+from api.documentation import LOCATION, POLL_AFTER, PREFERENCE_APPLIED, page_responses, problem_responses
 from api.problems import Problem, not_found
 from api.schemas import WAITING_EXAMPLE, Course, RegistrationRequest
 from api.services import Services
@@ -67,6 +67,7 @@ SUBMIT_RESPONSES: dict[int | str, dict[str, Any]] = {
         "invalid_input",
         "idempotency_key_reused",
         "too_many_waiting",
+        "too_many_submissions",
         "queue_full",
         "queue_unavailable",
         "database_unavailable",
@@ -77,14 +78,19 @@ SUBMIT_RESPONSES: dict[int | str, dict[str, Any]] = {
 @router.get(
     "/{course_id}",
     summary="One course",
-    responses=problem_responses("not_found", "invalid_input", "database_unavailable"),
+    response_model=Course,
+    responses=page_responses() | problem_responses("not_found", "invalid_input", "database_unavailable"),
 )
-async def get_course(services: ServicesOf, course_id: CourseId) -> Course:
-    """One course with its live counts. Open to all."""
-    row = await services.database.read(catalogue.course, course_id)
-    if row is None:
-        raise not_found("course")
-    return Course.model_validate(dict(row))
+async def get_course(request: Request, services: ServicesOf, course_id: CourseId) -> Response:
+    """One course with its counts, a few seconds old at the most. Open to all."""
+
+    async def make() -> Course:
+        row = await services.database.read(catalogue.course, course_id)
+        if row is None:
+            raise not_found("course")
+        return Course.model_validate(dict(row))
+
+    return await services.pages.answer(request, course_id, make)
 
 
 @submissions.post(
@@ -115,6 +121,7 @@ async def drop(request: Request, student: CurrentStudent, course_id: CourseId) -
 
 async def _submit(request: Request, student: Identity, course_id: str, operation: Operation) -> JSONResponse:
     services = services_of(request)
+    services.budget.spend(student.student_id)
     key = idempotency_key(request.headers)
     wait_s = preferred_wait_s(request.headers, services.settings.wait_max_s)
     course = await services.catalogue.find(course_id)

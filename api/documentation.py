@@ -20,6 +20,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "password_too_long": (422, "A password may have at most 72 bytes in UTF-8."),
     "idempotency_key_reused": (422, "The Idempotency-Key was already used for another request."),
     "too_many_waiting": (429, "The student has as many requests waiting as one student may have."),
+    "too_many_submissions": (429, "More than 300 submissions in a minute."),
     "too_many_failed_logins": (429, "Too many failed logins; wait a minute."),
     "queue_full": (503, "The course has as many requests waiting as it may have."),
     "login_busy": (503, "Too many logins at this moment."),
@@ -77,6 +78,16 @@ CHALLENGE: Header = {
     "schema": {"type": "string"},
     "example": "Bearer",
 }
+ETAG: Header = {
+    "description": "Names this version of the page, for `If-None-Match`.",
+    "schema": {"type": "string"},
+    "example": '"5f8a1b7cdb2d4c0e9a3b6f1d2e4c7a90"',
+}
+CACHE_CONTROL: Header = {
+    "description": "For how many seconds the page may be kept.",
+    "schema": {"type": "string"},
+    "example": "public, max-age=2",
+}
 REQUEST_ID: Header = {
     "description": "Names this HTTP call in the logs.",
     "schema": {"type": "string"},
@@ -90,6 +101,15 @@ def problem_responses(*codes: str) -> dict[int | str, dict[str, Any]]:
     return {
         status: _problem_response(status, list(same_status))
         for status, same_status in groupby(ordered, key=lambda code: PROBLEMS[code][0])
+    }
+
+
+def page_responses() -> dict[int | str, dict[str, Any]]:
+    """OpenAPI responses of a page that is the same for everybody."""
+    headers = {"ETag": ETAG, "Cache-Control": CACHE_CONTROL}
+    return {
+        200: {"headers": headers},
+        304: {"description": "The page is still the one named in `If-None-Match`.", "headers": headers},
     }
 
 

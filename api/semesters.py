@@ -2,10 +2,10 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request, Response
 
 from api.dependencies import CurrentStudent, SemesterId, ServicesOf
-from api.documentation import problem_responses
+from api.documentation import page_responses, problem_responses
 from api.problems import not_found
 from api.schemas import CoursePage, Id, MyCourses, PlainText, Semester, Semesters
 from shared.store import catalogue, students
@@ -15,27 +15,42 @@ router = APIRouter(
 )
 
 
-@router.get("/", summary="All semesters")
-async def list_semesters(services: ServicesOf) -> Semesters:
+@router.get("/", summary="All semesters", response_model=Semesters, responses=page_responses())
+async def list_semesters(request: Request, services: ServicesOf) -> Response:
     """Every semester with its registration window, newest first. Open to all."""
-    return Semesters.model_validate({"semesters": await services.database.read(catalogue.semesters)})
+
+    async def make() -> Semesters:
+        return Semesters.model_validate({"semesters": await services.database.read(catalogue.semesters)})
+
+    return await services.pages.answer(request, "semesters", make)
 
 
 @router.get(
-    "/{semester_id}", summary="One semester", responses=problem_responses("not_found", "invalid_input")
+    "/{semester_id}",
+    summary="One semester",
+    response_model=Semester,
+    responses=page_responses() | problem_responses("not_found", "invalid_input"),
 )
-async def get_semester(services: ServicesOf, semester_id: SemesterId) -> Semester:
+async def get_semester(request: Request, services: ServicesOf, semester_id: SemesterId) -> Response:
     """One semester with its registration window. Open to all."""
-    row = await services.database.read(catalogue.semester, semester_id)
-    if row is None:
-        raise not_found("semester")
-    return Semester.model_validate(dict(row))
+
+    async def make() -> Semester:
+        row = await services.database.read(catalogue.semester, semester_id)
+        if row is None:
+            raise not_found("semester")
+        return Semester.model_validate(dict(row))
+
+    return await services.pages.answer(request, semester_id, make)
 
 
 @router.get(
-    "/{semester_id}/courses", summary="Its courses", responses=problem_responses("not_found", "invalid_input")
+    "/{semester_id}/courses",
+    summary="Its courses",
+    response_model=CoursePage,
+    responses=page_responses() | problem_responses("not_found", "invalid_input"),
 )
-async def list_courses(
+async def list_courses(  # noqa: PLR0913, PLR0917 - a parameter of the query each
+    request: Request,
     services: ServicesOf,
     semester_id: SemesterId,
     search: Annotated[
@@ -44,14 +59,18 @@ async def list_courses(
     ] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     after: Annotated[Id | None, Query(description="The `next` of the page before.")] = None,
-) -> CoursePage:
-    """A page of courses in catalogue order, with live counts. Open to all."""
-    if await services.database.read(catalogue.semester, semester_id) is None:
-        raise not_found("semester")
-    rows = await services.database.read(catalogue.courses_page, semester_id, search, limit + 1, after)
-    page = rows[:limit]
-    more = page[-1]["id"] if len(rows) > limit else None
-    return CoursePage.model_validate({"courses": page, "next": more})
+) -> Response:
+    """A page of courses in catalogue order, with counts that are a few seconds old at the most. Open to all."""
+
+    async def make() -> CoursePage:
+        if await services.database.read(catalogue.semester, semester_id) is None:
+            raise not_found("semester")
+        rows = await services.database.read(catalogue.courses_page, semester_id, search, limit + 1, after)
+        page = rows[:limit]
+        more = page[-1]["id"] if len(rows) > limit else None
+        return CoursePage.model_validate({"courses": page, "next": more})
+
+    return await services.pages.answer(request, (semester_id, search, limit, after), make)
 
 
 @router.get(

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import redis.asyncio
 import structlog
 
+from api.budgets import SubmissionBudget
+from api.cached_pages import CachedPages
 from api.catalogue import Catalogue
 from api.database import Database
 from api.hub import OutcomeHub
@@ -38,6 +40,8 @@ class Services:
     tokens: TokenVerifier
     hashing: HashingPool
     login_limits: FailureLimits
+    pages: CachedPages
+    budget: SubmissionBudget
 
 
 @asynccontextmanager
@@ -60,6 +64,8 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
         TokenVerifier(settings),
         HashingPool(settings),
         FailureLimits(settings, client),
+        CachedPages(settings),
+        SubmissionBudget(settings.student_submissions_per_minute),
     )
     tasks = [
         asyncio.create_task(_keep_running(background.run))

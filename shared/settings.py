@@ -92,6 +92,9 @@ class Settings(BaseSettings):
     student_waiting_limit: Annotated[int, Field(ge=1)] = Field(
         50, description="Requests one student may have waiting before it is 429."
     )
+    student_submissions_per_minute: Annotated[int, Field(ge=1)] = Field(
+        300, description="Submissions one student may make per minute and API process before it is 429."
+    )
     idempotency_ttl_s: Annotated[int, Field(ge=60)] = Field(
         86_400, description="How long an Idempotency-Key is remembered."
     )
@@ -150,6 +153,9 @@ class Settings(BaseSettings):
 
     catalogue_refresh_s: Annotated[float, Field(gt=0)] = Field(
         3.0, description="How old the API's copy of courses and windows may be."
+    )
+    page_age_s: Annotated[float, Field(ge=0)] = Field(
+        2.0, description="How old a page of courses with its live counts may be."
     )
     database_pool_size: Annotated[int, Field(ge=1)] = Field(
         10, description="PostgreSQL connections per API process, for reads."

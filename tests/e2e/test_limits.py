@@ -41,3 +41,19 @@ def test_a_student_with_too_many_waiting_is_refused_and_nobody_else(stack: Stack
             assert modest.register(courses[3]).status_code == 202
         assert {greedy.outcome(answer)["result"] for answer in answers[:3]} == {"ENROLLED"}
         assert greedy.registered(courses[3])["reason"] == "course_full"
+
+
+def test_a_student_who_submits_too_often_is_told_to_slow_down_and_nobody_else(
+    stack: Stack, campus: Campus
+) -> None:
+    """429 with the time until the next minute; what was accepted before goes on, and others are served."""
+    course_id = campus.course(seats=5)
+    eager, other = campus.students(2)
+    with stack.another_api(STUDENT_SUBMISSIONS_PER_MINUTE="3") as http:
+        path = f"/courses/{course_id}/register"
+        answers = [http.post(path, headers=eager.headers) for _ in range(4)]
+        assert [answer.status_code for answer in answers] == [202, 202, 202, 429]
+        assert answers[3].json()["code"] == "too_many_submissions"
+        assert 1 <= int(answers[3].headers["Retry-After"]) <= 61
+        assert http.post(path, headers=other.headers).status_code == 202
+    assert eager.outcome(answers[0])["result"] == "ENROLLED"

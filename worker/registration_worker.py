@@ -19,7 +19,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from shared import metrics
 from shared.course_queue import keys
-from shared.course_queue.connection import RedisFailure, sync_client, verify_durability_now
+from shared.course_queue.connection import (
+    RedisFailure,
+    RedisUnreachable,
+    sync_client,
+    verify_durability_now,
+)
 from shared.course_queue.rounds import CourseQueues
 from shared.course_queue.wakeups import WakeUps
 from shared.database import owner_engine
@@ -102,6 +107,9 @@ class RegistrationWorker(Worker):
     def _turn(self) -> None:
         """One look at the queues. What is away now is tried again, in place, after a growing pause."""
         try:
+            if not self._owner.owned:
+                # Who cannot see the queues must not keep them from those who can.
+                self.connection.ping()
             self._owner.refresh()
             worked = self._round()
             self._heartbeat_if_due()
@@ -111,6 +119,10 @@ class RegistrationWorker(Worker):
         except SQLAlchemyError as error:
             self._owner.give_up()
             self._pause("PostgreSQL", error)
+        except RedisUnreachable as error:
+            self._owner.give_up()
+            self._wake_ups.close()
+            self._pause("Redis", error)
         except RedisFailure as error:
             self._wake_ups.close()
             self._pause("Redis", error)

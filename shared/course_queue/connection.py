@@ -21,16 +21,34 @@ PROBE_TTL_MS = 1_000
 
 ScriptMissing = redis.exceptions.NoScriptError
 RedisFailure = (redis.exceptions.RedisError, OSError)
+RedisUnreachable = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError)
+
+
+class _Resettable(redis.asyncio.connection.AbstractConnection):
+    """A connection that was reset while idle fails like any other lost connection.
+
+    uvloop says RuntimeError when one writes to it, which the client library would neither retry nor translate.
+    """
+
+    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:  # noqa: FBT001, FBT002 - the library's form
+        try:
+            await super().send_packed_command(command, check_health)
+        except RuntimeError as error:
+            raise redis.exceptions.ConnectionError(str(error)) from error
 
 
 def async_client(settings: Settings) -> redis.asyncio.Redis:
     """The API's client."""
-    return redis.asyncio.Redis.from_url(
+    client = redis.asyncio.Redis.from_url(
         settings.redis_url,
         socket_timeout=settings.redis_timeout_ms / 1000,
         socket_connect_timeout=settings.redis_timeout_ms / 1000,
         retry=redis.asyncio.retry.Retry(ConstantBackoff(0), RETRIES, RETRIED),
     )
+    pool = client.connection_pool
+    # The scheme of the URL has chosen the class: plain, TLS or Unix socket.
+    pool.connection_class = type("ResettableConnection", (_Resettable, pool.connection_class), {})
+    return client
 
 
 def sync_client(settings: Settings) -> redis.Redis:

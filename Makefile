@@ -8,7 +8,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && exit; \
 	done; echo python3)
 
-.PHONY: help venv venv-dev run test mutants lint types check format audit bench bench-quick screenshots secrets clean
+.PHONY: help venv venv-dev run test faults mutants lint types check format audit bench bench-quick screenshots secrets clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -22,6 +22,9 @@ run: $(VENV)/.runtime-installed ## Start everything on this machine; Ctrl-C stop
 
 test: $(VENV)/.dev-installed ## Run all tests, on servers of their own
 	$(PY) -m pytest --numprocesses 2 --dist loadfile
+
+faults: $(VENV)/.dev-installed ## Inject faults under load and check every promise; RUNS=300 SEED=1 ONLY=F1,F6-reset
+	$(PY) -m tests.faults.run --runs $(or $(RUNS),60) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
 
 mutants: $(VENV)/.dev-installed ## Plant known bugs one by one and see that the tests find each
 	$(PY) -m tests.mutants

@@ -4,8 +4,7 @@ import asyncio
 import random
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -15,6 +14,7 @@ import httpx
 
 from tests.e2e.campus import Student
 from tests.e2e.waiting import wait_until
+from tests.faults.history import History
 
 Document = dict[str, Any]
 
@@ -23,6 +23,9 @@ CALL_LIMIT_S = 6.0
 # A client that has not got its answer by then has been let down.
 PATIENCE_S = 45.0
 TRY_AGAIN = (429, 503)
+# So many of the finished calls are posted once more, and so many looked at once more.
+REPEATED = 0.1
+REREAD = 0.2
 
 
 @dataclass
@@ -39,11 +42,33 @@ class Sent:
     aside: bool = False
 
 
-class Load:
-    """Registers and drops at random for as long as the block runs; at its end every client waits for its outcome."""
+@dataclass(frozen=True)
+class Ask:
+    """One HTTP call, and what the history says of it."""
 
-    def __init__(self, url: str, students: Sequence[Student], course_ids: Sequence[str], seed: int) -> None:
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    student_id: str
+    what: Mapping[str, Any]
+
+
+class Load:
+    """Registers and drops at random for as long as the block runs; at its end every client waits for its outcome.
+
+    With a `history`, every call and every answer is written there as well.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        students: Sequence[Student],
+        course_ids: Sequence[str],
+        seed: int,
+        history: History | None = None,
+    ) -> None:
         self._url = url
+        self._history = history
         # Every fourth student uses two devices at once.
         self._devices = [*students, *students[::4]]
         self._course_ids = course_ids
@@ -55,11 +80,17 @@ class Load:
         self.accepted = 0
         self.finals = 0
         self.failed_calls = 0
+        self.refused = 0
 
     @property
     def in_flight(self) -> int:
         """How many calls are meant and not yet brought to an outcome."""
         return sum(not one.finals and not one.aside for one in self.sent)
+
+    @property
+    def request_ids(self) -> set[str]:
+        """Every request that a client was told of."""
+        return {request_id for one in list(self.sent) for request_id in list(one.request_ids)}
 
     def wait_for_finals(self, more: int, what: str = "the load gets outcomes") -> None:
         """Wait until so many more outcomes were seen."""
@@ -112,15 +143,19 @@ class Load:
             await self._submit(http, one, wait=chance.choice([None, 4]))
             if not one.finals and one.request_ids:
                 await self._follow(http, one)
-            if chance.random() < 0.1:
+            if chance.random() < REPEATED:
                 await self._submit(http, one, wait=4)
+            if chance.random() < REREAD and one.request_ids:
+                await self._look(http, one)
 
     async def _submit(self, http: httpx.AsyncClient, one: Sent, wait: int | None) -> None:
         """Post until it is answered, always with the same key."""
         headers = {**one.student.headers, "Idempotency-Key": one.key}
         if wait is not None:
             headers["Prefer"] = f"wait={wait}"
-        answer = await self._call(http, "POST", f"/courses/{one.course_id}/{one.operation}", headers)
+        path = f"/courses/{one.course_id}/{one.operation}"
+        what = {"course_id": one.course_id, "operation": one.operation.upper(), "key": one.key}
+        answer = await self._call(http, Ask("POST", path, headers, one.student.student_id, what))
         if answer.status_code in (200, 202):
             self.accepted += not one.request_ids
             self._note(one, answer.json())
@@ -129,15 +164,21 @@ class Load:
 
     async def _follow(self, http: httpx.AsyncClient, one: Sent) -> None:
         """Poll until it is final."""
-        [request_id] = one.request_ids
         deadline = time.monotonic() + PATIENCE_S
-        while not one.finals:
-            answer = await self._call(http, "GET", f"/requests/{request_id}?wait=4", one.student.headers)
-            if answer.status_code != 200:
-                one.unexpected.append(f"{answer.status_code} {answer.text}")
-                return
-            self._note(one, answer.json())
-            assert time.monotonic() < deadline, f"{request_id} never became final"
+        while not one.finals and await self._look(http, one):
+            assert time.monotonic() < deadline, f"{one.request_ids} never became final"
+
+    async def _look(self, http: httpx.AsyncClient, one: Sent) -> bool:
+        """Poll once; False when the answer was no request."""
+        request_id = min(one.request_ids)
+        path = f"/requests/{request_id}?wait=4"
+        ask = Ask("GET", path, one.student.headers, one.student.student_id, {"request_id": request_id})
+        answer = await self._call(http, ask)
+        if answer.status_code != 200:
+            one.unexpected.append(f"{answer.status_code} {answer.text}")
+            return False
+        self._note(one, answer.json())
+        return True
 
     def _note(self, one: Sent, document: Document) -> None:
         one.request_ids.add(document["request_id"])
@@ -145,16 +186,28 @@ class Load:
             self.finals += not one.finals
             one.finals.append(document)
 
-    async def _call(
-        self, http: httpx.AsyncClient, method: str, path: str, headers: dict[str, str]
-    ) -> httpx.Response:
+    async def _call(self, http: httpx.AsyncClient, ask: Ask) -> httpx.Response:
         """Call until the answer is more than `come back later`."""
         deadline = time.monotonic() + PATIENCE_S
         while True:
-            with suppress(httpx.TransportError):
-                answer = await http.request(method, path, headers=headers)
-                if answer.status_code not in TRY_AGAIN:
-                    return answer
+            answer = await self._call_once(http, ask)
+            if answer is not None and answer.status_code not in TRY_AGAIN:
+                return answer
             self.failed_calls += 1
-            assert time.monotonic() < deadline, f"{method} {path} got no answer"
+            self.refused += answer is not None
+            assert time.monotonic() < deadline, f"{ask.method} {ask.path} got no answer"
             await asyncio.sleep(RETRY_PAUSE_S)
+
+    async def _call_once(self, http: httpx.AsyncClient, ask: Ask) -> httpx.Response | None:
+        """One call, written down before it is sent and when it is answered; None when the connection broke."""
+        history = self._history
+        call = history.sent(ask.method, student_id=ask.student_id, **ask.what) if history else ""
+        try:
+            answer = await http.request(ask.method, ask.path, headers=ask.headers)
+        except httpx.TransportError as error:
+            if history:
+                history.unanswered(call, repr(error))
+            return None
+        if history:
+            history.answered(call, answer.status_code, answer.text)
+        return answer

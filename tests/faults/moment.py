@@ -20,6 +20,18 @@ class Caught:
 
 
 @contextmanager
+def caught_after_peek(stack: Stack) -> Iterator[Caught]:
+    """Hold the courses against locking until a worker that has read its queues waits for them; let go when the block ends.
+
+    The worker has begun its transaction and knows nothing of the database yet. Keep the block shorter than the workers'
+    lock timeout of one second.
+    """
+    with closing(psycopg2.connect(stack.postgres.url)) as holder, holder.cursor() as cursor:
+        cursor.execute("LOCK TABLE courses IN EXCLUSIVE MODE")
+        yield wait_until(lambda: waiting_for(stack, "courses"), "a worker has peeked", 10)
+
+
+@contextmanager
 def caught_before_commit(stack: Stack) -> Iterator[Caught]:
     """Hold the ledger against writing until a worker waits for it with its round decided; let go when the block ends.
 
@@ -32,11 +44,17 @@ def caught_before_commit(stack: Stack) -> Iterator[Caught]:
 
 def waiting_for_the_ledger(stack: Stack) -> Caught | None:
     """A worker whose session waits for a lock on the ledger."""
-    rows = stack.sql("""
-        SELECT a.pid, split_part(a.application_name, '.', -2)::int AS worker_pid
-          FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
-         WHERE l.relation = 'registration_requests'::regclass AND NOT l.granted
-    """)
+    return waiting_for(stack, "registration_requests")
+
+
+def waiting_for(stack: Stack, table: str) -> Caught | None:
+    """A worker whose session waits for a lock on the table."""
+    rows = stack.sql(
+        "SELECT a.pid, split_part(a.application_name, '.', -2)::int AS worker_pid"
+        "  FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid"
+        " WHERE l.relation = %s::regclass AND NOT l.granted AND split_part(a.application_name, '.', -2) <> ''",
+        table,
+    )
     return Caught(rows[0]["worker_pid"], rows[0]["pid"]) if rows else None
 
 
@@ -55,8 +73,10 @@ REMOVE_GATE = "DROP TRIGGER gate ON registration_requests; DROP FUNCTION wait_at
 
 
 @contextmanager
-def caught_in_commit(stack: Stack) -> Iterator[Caught]:
+def caught_in_commit(stack: Stack, worker_pid: int | None = None) -> Iterator[Caught]:
     """Hold commits back until a worker has sent one and waits for the answer; let it happen when the block ends.
+
+    With `worker_pid`, until that worker has.
 
     Whatever becomes of the worker meanwhile, the round is committed, and the worker has not yet taken it off the queue.
     Keep the block shorter than the workers' lock timeout of one second.
@@ -68,7 +88,9 @@ def caught_in_commit(stack: Stack) -> Iterator[Caught]:
             cursor.execute("SELECT pg_advisory_lock(%s)", (COMMIT_GATE,))
             try:
                 yield wait_until(
-                    lambda: waiting_at_the_gate(stack), "a worker is in the middle of a commit", 10
+                    lambda: waiting_at_the_gate(stack, worker_pid),
+                    "a worker is in the middle of a commit",
+                    10,
                 )
             finally:
                 cursor.execute("SELECT pg_advisory_unlock(%s)", (COMMIT_GATE,))
@@ -76,15 +98,16 @@ def caught_in_commit(stack: Stack) -> Iterator[Caught]:
             cursor.execute(REMOVE_GATE)
 
 
-def waiting_at_the_gate(stack: Stack) -> Caught | None:
-    """A worker whose commit waits."""
+def waiting_at_the_gate(stack: Stack, worker_pid: int | None = None) -> Caught | None:
+    """A worker whose commit waits; with `worker_pid`, that one if its commit does."""
     rows = stack.sql(
         "SELECT a.pid, split_part(a.application_name, '.', -2)::int AS worker_pid"
         "  FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid"
         " WHERE l.locktype = 'advisory' AND l.objid = %s AND NOT l.granted",
         COMMIT_GATE,
     )
-    return Caught(rows[0]["worker_pid"], rows[0]["pid"]) if rows else None
+    found = [Caught(row["worker_pid"], row["pid"]) for row in rows]
+    return next((one for one in found if worker_pid in (None, one.worker_pid)), None)
 
 
 def gone(pid: int) -> bool:

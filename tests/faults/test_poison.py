@@ -1,102 +1,20 @@
 """Entries that are no requests of ours, pushed straight into a queue: FAILED at their own place, blocking nobody."""
 
 import json
-import pickle
 import time
-from collections.abc import Callable
-from typing import Any
 from uuid import uuid4
-from zlib import crc32
 
 import pytest
-from redis import Redis
 from rq import Queue
 from rq.registry import FailedJobRegistry
 from rq.serializers import JSONSerializer
 
 from tests.e2e.campus import Campus, Student
-from tests.e2e.stack import SHARDS, Stack
+from tests.e2e.stack import Stack
 from tests.e2e.waiting import wait_until
 from tests.faults.evidence import check_everything, ledger_of
 from tests.faults.load import Load
-
-
-class Hostile:
-    """Unpickling it would run a command."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (exit, (1,))
-
-
-def push(client: Redis, course_id: str, request_id: str, data: bytes | None = None) -> None:
-    """Put an entry at the end of a course's queue as any client of Redis could."""
-    if data is not None:
-        job = {
-            "data": data,
-            "origin": f"course-{course_id}",
-            "status": "queued",
-            "created_at": "2026-01-01T00:00:00Z",
-        }
-        client.hset(f"rq:job:{request_id}", mapping=job)
-    client.rpush(f"rq:queue:course-{course_id}", request_id)
-    client.sadd("rq:queues", f"rq:queue:course-{course_id}")
-    client.sadd(f"cr:ready:{crc32(course_id.encode()) % SHARDS}", course_id)
-
-
-def push_missing_hash(client: Redis, course_id: str) -> None:
-    """An id without a job."""
-    push(client, course_id, str(uuid4()))
-
-
-def push_hostile_function(client: Redis, course_id: str) -> None:
-    """A job that names a function of the operating system."""
-    push(client, course_id, str(uuid4()), b'["os.system", null, ["touch /tmp/poisoned"], {}]')
-
-
-def push_pickle(client: Redis, course_id: str) -> None:
-    """A job in pickle, as RQ writes it by default."""
-    push(client, course_id, str(uuid4()), pickle.dumps(("os.system", None, (Hostile(),), {})))
-
-
-def push_nonsense_id(client: Redis, course_id: str) -> None:
-    """An id that is no UUID, and no text either."""
-    push(client, course_id, b"\xff\x00no uuid", b"[]")
-
-
-def push_wrong_type(client: Redis, course_id: str) -> None:
-    """An id whose job key holds something that is no hash."""
-    request_id = str(uuid4())
-    client.set(f"rq:job:{request_id}", "not a hash")
-    push(client, course_id, request_id)
-
-
-def push_deep_json(client: Redis, course_id: str) -> None:
-    """A payload nested deeper than any parser likes."""
-    push(client, course_id, str(uuid4()), b"[" * 100_000)
-
-
-def push_huge_numbers(client: Redis, course_id: str) -> None:
-    """Our own form with numbers that no database column holds."""
-    request_id = str(uuid4())
-    payload = (
-        f'["registration.apply", null, [], {{"version": 1, "request_id": "{request_id}", "course_id": "{course_id}",'
-        f' "student_id": "{uuid4()}", "operation": "REGISTER", "generation": "{uuid4()}", "sequence": 1{"0" * 400},'
-        f' "accepted_at_us": 1e999}}]'
-    )
-    push(client, course_id, request_id, payload.encode())
-
-
-Poison = Callable[[Redis, str], None]
-
-POISONS: list[Poison] = [
-    push_missing_hash,
-    push_hostile_function,
-    push_pickle,
-    push_nonsense_id,
-    push_wrong_type,
-    push_deep_json,
-    push_huge_numbers,
-]
+from tests.faults.poison import POISONS, Poison, push, push_missing_hash
 
 
 def failed_jobs(stack: Stack, course_id: str) -> list[str]:

@@ -1,0 +1,1 @@
+"""The faults, each as a small injection with the proof that it happened."""

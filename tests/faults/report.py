@@ -1,0 +1,106 @@
+"""The outcome of a suite of runs: the table, the failover times, and the same as JSON."""
+
+import os
+import platform
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.table import Table
+
+from tests.faults.failover import percentile
+from tests.faults.injections.fault import Fault
+from tests.faults.runner import LANDED, NOT_RUN, Run
+
+# Kind of failover -> seconds that must hold at the 99th percentile, and seconds to aim for.
+LIMITS_S = {
+    "killed": (0.5, 0.2),
+    "terminated": (0.5, 0.2),
+    "frozen": (2.0, 1.2),
+    "cut off": (2.0, 1.2),
+}
+
+
+def faults_table(faults: Sequence[Fault], runs: Sequence[Run]) -> Table:
+    """Fault x runs x landed x violations."""
+    table = Table(title="Faults")
+    for heading, justify in (("fault", "left"), ("what", "left"), ("runs", "right"), ("landed", "right")):
+        table.add_column(heading, justify=justify)
+    table.add_column("violations", justify="right")
+    for row in fault_rows(faults, runs):
+        table.add_row(
+            row["fault"],
+            row["not_run"] or row["what"],
+            *(str(row[name]) for name in ("runs", "landed", "violations")),
+        )
+    return table
+
+
+def fault_rows(faults: Sequence[Fault], runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """The same as values; `not_run` says why a fault could not be done here, or is empty."""
+    rows = []
+    for fault in faults:
+        mine = [run for run in runs if run.fault == fault.name]
+        done = [run for run in mine if run.state != NOT_RUN]
+        rows.append(
+            {
+                "fault": fault.name,
+                "what": fault.what,
+                "runs": len(done),
+                "landed": sum(run.state == LANDED for run in done),
+                "violations": sum(len(run.violations) for run in done),
+                "not_run": next((f"not run: {run.where}" for run in mine if run.state == NOT_RUN), ""),
+            }
+        )
+    return rows
+
+
+def failover_rows(faults: Sequence[Fault], runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Kind of failover -> how many courses were timed, and for how many seconds they stood still."""
+    kinds = {fault.name: fault.failover for fault in faults}
+    rows = []
+    for kind, (must_s, goal_s) in LIMITS_S.items():
+        times_s = [time_s for run in runs if kinds.get(run.fault) == kind for time_s in run.stood_still_s]
+        if times_s:
+            p50_s, p99_s = (round(percentile(times_s, share), 3) for share in (0.5, 0.99))
+            rows.append(
+                {
+                    "kind": kind,
+                    "courses": len(times_s),
+                    "p50_s": p50_s,
+                    "p99_s": p99_s,
+                    "max_s": round(max(times_s), 3),
+                    "must_p99_s": must_s,
+                    "goal_p99_s": goal_s,
+                    "kept": p99_s < must_s,
+                }
+            )
+    return rows
+
+
+def failover_table(rows: Sequence[dict[str, Any]]) -> Table:
+    """From the fault to the next commit on a course of the victim, in seconds."""
+    table = Table(title="Failover: seconds from the fault to the next commit on each of the victim's courses")
+    names = ("kind", "courses", "p50_s", "p99_s", "max_s", "must_p99_s", "goal_p99_s")
+    for name in names:
+        table.add_column(name, justify="left" if name == "kind" else "right")
+    for row in rows:
+        table.add_row(*(str(row[name]) for name in names), style="" if row["kept"] else "red")
+    return table
+
+
+def report_document(faults: Sequence[Fault], runs: Sequence[Run], command: str, seed: int) -> dict[str, Any]:
+    """Everything, for machines."""
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": command,
+        "seed": seed,
+        "machine": {
+            "cpus": os.cpu_count(),
+            "system": platform.platform(),
+            "python": platform.python_version(),
+        },
+        "faults": fault_rows(faults, runs),
+        "failover": failover_rows(faults, runs),
+        "runs": [run.document() for run in runs],
+    }

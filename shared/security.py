@@ -2,7 +2,9 @@
 
 import time
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import bcrypt
 from jose import jwt
@@ -72,10 +74,14 @@ def issue_token(settings: Settings, student_id: str, student_number: str) -> tup
 
 
 class TokenVerifier:
-    """Checks tokens, and remembers the good ones until they expire: a signature is verified once per process."""
+    """Checks tokens, and remembers the good ones until they expire: a signature is verified once per process.
+
+    Tokens are signed with one key and valid under others as well, so that the key can be changed without logging
+    anybody out.
+    """
 
     def __init__(self, settings: Settings) -> None:
-        self._secret_key = settings.secret_key
+        self._keys = (settings.secret_key, *settings.secret_keys_previous)
         self._verified: OrderedDict[str, Identity] = OrderedDict()
 
     def verify(self, token: str) -> Identity:
@@ -93,7 +99,15 @@ class TokenVerifier:
 
     def _decode(self, token: str) -> Identity:
         try:
-            claims = jwt.decode(token, self._secret_key, algorithms=[ALGORITHM])
+            claims = self._claims(token)
             return Identity(str(claims["sub"]), str(claims["num"]), int(claims["exp"]))
         except (JOSEError, KeyError, TypeError, ValueError) as error:
             raise InvalidTokenError from error
+
+    def _claims(self, token: str) -> dict[str, Any]:
+        """What the token says under the first key that it is valid under. Raises the last key's JOSEError."""
+        *others, last = self._keys
+        for key in others:
+            with suppress(JOSEError):
+                return jwt.decode(token, key, algorithms=[ALGORITHM])
+        return jwt.decode(token, last, algorithms=[ALGORITHM])

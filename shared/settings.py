@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from pydantic import Field, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 DEVELOPMENT_SECRET_KEY = "development-only-secret-key-never-use-elsewhere"  # noqa: S105 - refused outside development
 SECRET_KEY_LENGTH_MIN = 32
@@ -69,6 +69,11 @@ class Settings(BaseSettings):
     redis_password: str = Field("", repr=False, description="Completes a REDIS_URL that has none.")
     secret_key: str = Field(
         DEVELOPMENT_SECRET_KEY, repr=False, description="Signs tokens. At least 32 characters."
+    )
+    secret_keys_previous: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        repr=False,
+        description="Comma-separated keys whose tokens are valid as well, while SECRET_KEY is being changed.",
     )
     allow_unsafe_redis: bool = Field(
         default=False, description="Start although Redis may lose accepted requests. Never in production."
@@ -194,14 +199,25 @@ class Settings(BaseSettings):
             values[f"{server}_url"] = with_password(url, values.get(f"{server}_password", ""))
         return values
 
+    @field_validator("secret_keys_previous", mode="before")
+    @classmethod
+    def split_keys(cls, value: object) -> object:
+        """The variable holds a list; empty, it holds none."""
+        if not isinstance(value, str):
+            return value
+        return tuple(key.strip() for key in value.split(",")) if value.strip() else ()
+
     @model_validator(mode="after")
     def refuse_weak_secrets(self) -> Self:
-        """The secret must be long enough, and one's own outside development."""
-        built_in = self.secret_key == DEVELOPMENT_SECRET_KEY
+        """Every secret must be long enough, and one's own outside development."""
         production = self.environment is Environment.PRODUCTION
-        if (built_in and production) or len(self.secret_key) < SECRET_KEY_LENGTH_MIN:
-            message = f"SECRET_KEY must be set to at least {SECRET_KEY_LENGTH_MIN} characters of your own"
-            raise ValueError(message)
+        for name, secrets in (
+            ("SECRET_KEY", (self.secret_key,)),
+            ("each of SECRET_KEYS_PREVIOUS", self.secret_keys_previous),
+        ):
+            if any(_is_weak(secret, production=production) for secret in secrets):
+                message = f"{name} must be set to at least {SECRET_KEY_LENGTH_MIN} characters of your own"
+                raise ValueError(message)
         if self.allow_unsafe_redis and production:
             message = "ALLOW_UNSAFE_REDIS is for development only"
             raise ValueError(message)
@@ -214,6 +230,10 @@ class Settings(BaseSettings):
             if self.database_url.startswith(scheme):
                 return "postgresql+psycopg2://" + self.database_url.removeprefix(scheme)
         return self.database_url
+
+
+def _is_weak(secret: str, *, production: bool) -> bool:
+    return len(secret) < SECRET_KEY_LENGTH_MIN or (production and secret == DEVELOPMENT_SECRET_KEY)
 
 
 @lru_cache(maxsize=1)

@@ -148,3 +148,35 @@ def test_the_cache_of_tokens_is_bounded_and_forgets_the_oldest(monkeypatch: pyte
         verifier.verify(token)
     assert list(verifier._verified) == tokens[-2:]
     assert verifier.verify(tokens[0]).student_id == "student-0"
+
+
+NEW_KEY = "the key that takes over, long enough"
+
+
+def test_while_the_key_is_changed_tokens_of_both_keys_are_valid_and_new_ones_are_signed_with_the_new() -> (
+    None
+):
+    """Nobody is logged out: neither by the process that has changed already nor by the one that has not yet."""
+    old = SETTINGS.model_copy(update={"secret_keys_previous": (NEW_KEY,)})
+    new = SETTINGS.model_copy(update={"secret_key": NEW_KEY, "secret_keys_previous": (SETTINGS.secret_key,)})
+    for signing in (old, new):
+        token, _ = issue_token(signing, "student", "STU001")
+        for verifying in (old, new):
+            assert TokenVerifier(verifying).verify(token).student_id == "student"
+    token, _ = issue_token(new, "student", "STU001")
+    assert jwt.decode(token, NEW_KEY, algorithms=["HS256"])["sub"] == "student"
+
+
+def test_a_key_that_is_gone_from_the_list_lets_nobody_in() -> None:
+    """After the overlap, and before anybody listed it."""
+    changed = SETTINGS.model_copy(update={"secret_key": NEW_KEY})
+    with pytest.raises(InvalidTokenError):
+        TokenVerifier(changed).verify(sign())
+
+
+@pytest.mark.parametrize("forged", [sign("somebody else's key, just as long as ours"), unsigned()])
+def test_with_several_keys_a_forged_token_is_still_refused(forged: str) -> None:
+    """Each key is tried, and none fits."""
+    several = SETTINGS.model_copy(update={"secret_keys_previous": (NEW_KEY,)})
+    with pytest.raises(InvalidTokenError):
+        TokenVerifier(several).verify(forged)

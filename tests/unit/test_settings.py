@@ -137,3 +137,35 @@ def test_neither_errors_nor_settings_print_a_secret() -> None:
     for secret in (OWN_SECRET, "in-the-url", "given-apart"):
         assert secret not in repr(settings)
         assert secret not in str(failure.value)
+
+
+def test_keys_that_are_on_their_way_out_are_a_comma_separated_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spaces do not count, and an empty variable names none."""
+    monkeypatch.setenv("SECRET_KEYS_PREVIOUS", f"{OWN_SECRET}, {OWN_SECRET[::-1]}")
+    assert make().secret_keys_previous == (OWN_SECRET, OWN_SECRET[::-1])
+    monkeypatch.setenv("SECRET_KEYS_PREVIOUS", "")
+    assert make().secret_keys_previous == ()
+
+
+@pytest.mark.parametrize("keys", ["short", f"{OWN_SECRET},", f"{OWN_SECRET},short"])
+def test_every_key_that_is_on_its_way_out_must_be_long_enough(keys: str) -> None:
+    """A token is as hard to forge as the weakest key it is valid under."""
+    with pytest.raises(ValidationError, match="SECRET_KEYS_PREVIOUS"):
+        make(secret_keys_previous=keys)
+
+
+def test_production_refuses_the_built_in_secret_as_a_previous_one_too() -> None:
+    """Everybody can sign with it."""
+    with pytest.raises(ValidationError, match="SECRET_KEYS_PREVIOUS"):
+        make(
+            environment="production",
+            secret_key=OWN_SECRET,
+            secret_keys_previous=DEVELOPMENT_SECRET_KEY,
+        )
+
+
+def test_no_secret_is_shown_with_the_settings() -> None:
+    """What is printed or logged by mistake must not let anybody in."""
+    shown = repr(make(secret_key=OWN_SECRET, secret_keys_previous=OWN_SECRET[::-1]))
+    assert OWN_SECRET not in shown
+    assert OWN_SECRET[::-1] not in shown

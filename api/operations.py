@@ -8,7 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from api.counted import text_of
 from api.dependencies import ServicesOf
-from api.health import postgresql_state, redis_state
+from api.health import PAUSED, postgresql_state, redis_state, workers_state
 from api.schemas import Health
 from api.state_metrics import StateMetrics
 
@@ -27,13 +27,19 @@ async def live() -> Health:
     responses={503: {"model": Health, "description": "Nothing can be accepted now."}},
 )
 async def ready(services: ServicesOf, response: Response) -> Health:
-    """503 when Redis cannot take requests; with PostgreSQL away accepting goes on, so that is `degraded`, 200."""
-    redis, postgresql = await asyncio.gather(redis_state(services), postgresql_state(services))
-    dependencies = {"redis": redis, "postgresql": postgresql}
+    """503 when Redis cannot take requests.
+
+    With PostgreSQL away, or the workers paused by an operator, accepting goes on, so that is `degraded`, 200.
+    """
+    redis, postgresql, workers = await asyncio.gather(
+        redis_state(services), postgresql_state(services), workers_state(services)
+    )
+    dependencies = {"redis": redis, "postgresql": postgresql, "workers": workers}
     if redis != "ok":
         response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
         return Health(status="unavailable", dependencies=dependencies)
-    return Health(status="ok" if postgresql == "ok" else "degraded", dependencies=dependencies)
+    whole = postgresql == "ok" and workers != PAUSED
+    return Health(status="ok" if whole else "degraded", dependencies=dependencies)
 
 
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response)

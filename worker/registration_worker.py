@@ -61,6 +61,8 @@ class RegistrationWorker(Worker):
         self._supervisor_pid = supervisor_pid
         self._stopping = False
         self._retry_pause_s = RETRY_PAUSE_MIN_S
+        self._paused = False
+        self._told_held: set[str] = set()
         self._heartbeat_due_at = 0.0
         self._counts = {"successful_job_count": 0, "failed_job_count": 0}
         self._counts_shown = dict(self._counts)
@@ -138,6 +140,7 @@ class RegistrationWorker(Worker):
         ready = self._queues.ready_courses(sorted(self._owner.owned))
         chosen = self._turns.next_round(ready)
         entries = self._queues.peek(chosen, self._settings.round_size_max) if chosen else []
+        self._tell_what_waits()
         if not entries:
             return False
         took_s = watch.lap("peek")
@@ -157,6 +160,17 @@ class RegistrationWorker(Worker):
         count_round(applied.finished)
         self._count([outcome.status for _, outcome in applied.finished], took_s)
         return True
+
+    def _tell_what_waits(self) -> None:
+        """Log, and show RQ at once, what an operator wants to know: being paused, and requests only others can read."""
+        if self._queues.paused != self._paused:
+            self._paused = self._queues.paused
+            self._heartbeat_due_at = 0.0
+            log.warning("paused" if self._paused else "resumed", worker=self.name)
+        held = self._queues.held - self._told_held
+        if held:
+            self._told_held |= held
+            log.warning("requests wait for a worker of another release", courses=sorted(held)[:20])
 
     def _count(self, statuses: list[Status], took_s: float) -> None:
         failed = statuses.count(Status.FAILED)
@@ -180,13 +194,12 @@ class RegistrationWorker(Worker):
             return
         self._heartbeat_due_at = time.monotonic() + HEARTBEAT_INTERVAL_S
         names = self._own_queue_names()
-        busy = self._counts != self._counts_shown
         with self.connection.pipeline() as pipeline:
             if names != self.queue_names():
                 worker_registration.unregister(self, pipeline)
                 self.queues = [self._queue(name) for name in names]
             worker_registration.register(self, pipeline)
-            self.set_state(WorkerStatus.BUSY if busy else WorkerStatus.IDLE, pipeline)
+            self.set_state(self._status(), pipeline)
             # All of it, and totals rather than what was added: an expired heartbeat forgets nothing, and a lost reply
             # counts nothing twice.
             pipeline.hset(self.key, mapping=self.serialize() | self._counts)
@@ -194,6 +207,12 @@ class RegistrationWorker(Worker):
             self.heartbeat(HEARTBEAT_TTL_S, pipeline)
             pipeline.execute()
         self._counts_shown = dict(self._counts)
+
+    def _status(self) -> WorkerStatus:
+        """As RQ calls it; busy is who has finished something since it was shown last."""
+        if self._paused:
+            return WorkerStatus.SUSPENDED
+        return WorkerStatus.IDLE if self._counts == self._counts_shown else WorkerStatus.BUSY
 
     def _own_queue_names(self) -> list[str]:
         """The queues of our shards that RQ shows, after those drained and forgotten are retired."""

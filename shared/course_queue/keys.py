@@ -23,6 +23,7 @@ Ours:
 | `cr:login/…` | string | failed logins in the current minute, by `limits` |
 | `cr:known-address:<digest>` | string | a student has logged in from an address, for a month |
 | `cr:probe` | string | written by readiness, to see that Redis takes writes |
+| `cr:paused` | string | when an operator paused the workers; they apply nothing while it exists |
 | `cr:outcomes` | channel | a JSON list of final requests, one message per round |
 | `cr:wake:<shard>` | channel | a course that is the first of its shard to become ready |
 """
@@ -36,10 +37,13 @@ GENERATION = "cr:generation"
 OUTCOMES_CHANNEL = "cr:outcomes"
 LOGIN_FAILURES = "cr:login"
 PROBE = "cr:probe"
+PAUSED = "cr:paused"
 
 # The only function name a worker of ours takes. It names no importable code on purpose.
 JOB_FUNCTION = "registration.apply"
+# What this release writes, and what its workers read: its own form and that of the release before (ADR 0012).
 JOB_VERSION = 1
+JOB_VERSIONS_READ = frozenset({1})
 
 
 def queue_name(course_id: str) -> str:

@@ -4,7 +4,7 @@ import json
 import re
 import zlib
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import NAMESPACE_OID, uuid5
@@ -31,27 +31,39 @@ class CourseQueues:
         self._client = client
         self._settings = settings
         self._worker = worker
+        self.paused = False
+        """Whether an operator has paused all workers, as of the last `ready_courses`."""
+        self.held: frozenset[str] = frozenset()
+        """Courses with a request of another release within the last `peek`: it waits for a worker that reads it."""
 
     def ready_courses(self, shards: Sequence[int]) -> list[str]:
-        """The courses of these shards that have requests waiting, in no particular order."""
-        if not shards:
+        """The courses of these shards that have requests waiting, in no particular order; none while paused."""
+        with metrics.REDIS_TIME.labels("ready").time(), self._client.pipeline(transaction=False) as pipeline:
+            pipeline.exists(keys.PAUSED)
+            if shards:
+                pipeline.sunion(list(map(keys.ready, shards)))
+            paused, *ready = pipeline.execute()
+        self.paused = bool(paused)
+        if self.paused or not ready:
             return []
-        with metrics.REDIS_TIME.labels("ready").time():
-            raw_ids: set[Any] = self._client.sunion(list(map(keys.ready, shards)))
-        members = [course.decode(errors="replace") for course in raw_ids]
+        members = [course.decode(errors="replace") for course in ready[0]]
         return [course_id for course_id in members if is_canonical_uuid(course_id)]
 
     def peek(self, course_ids: Sequence[str], limit: int) -> list[QueueEntry]:
         """The first entries of these courses' queues, each in order, `limit` in all; nothing is taken off.
 
         Every course has an equal share, and what it does not need the others have. There are at most `limit` courses.
+        A course's entries end before the first one of another release (see `held`).
         """
         heads = self._run(scripts.PEEK, [], [limit, *course_ids])
-        return [
-            read_entry(course_id, raw_id, data)
+        held: set[str] = set()
+        entries = [
+            entry
             for course_id, head in zip(course_ids, heads, strict=True)
-            for raw_id, data in zip(head[::2], head[1::2], strict=True)
+            for entry in _readable(course_id, head, held)
         ]
+        self.held = frozenset(held)
+        return entries
 
     def finish(
         self, finished: Sequence[tuple[QueueEntry, Outcome]], problems: Mapping[str, str], pace_us: int
@@ -115,18 +127,37 @@ def _error_text(problem: str) -> bytes:
 PROBLEM_LENGTH_MAX = 500
 
 
+def _readable(course_id: str, head: Sequence[Any], held: set[str]) -> Iterator[QueueEntry]:
+    """A queue's entries up to the first one of another release, which adds the course to `held`."""
+    for raw_id, data in zip(head[::2], head[1::2], strict=True):
+        entry = read_entry(course_id, raw_id, data)
+        if entry is None:
+            held.add(course_id)
+            return
+        yield entry
+
+
 class _ForeignEntryError(ValueError):
     """The entry names another request or course than the place it stands in."""
 
 
-def read_entry(course_id: str, raw_id: bytes, data: bytes | None) -> QueueEntry:
-    """Read an element of a course's queue with its job's data. Never raises: what is no request of ours is Poisoned."""
+class _OtherReleaseError(ValueError):
+    """The entry is a request in a form that this release does not read."""
+
+
+def read_entry(course_id: str, raw_id: bytes, data: bytes | None) -> QueueEntry | None:
+    """Read an element of a course's queue with its job's data. Never raises: what is no request of ours is Poisoned.
+
+    None is a request of another release, which must be left where it is.
+    """
     text_id = raw_id.decode(errors="replace")
     own_id = text_id if is_canonical_uuid(text_id) else _derived_id(course_id, raw_id)
     if data is None:
         return Poisoned(raw_id, own_id, course_id, "its payload is missing")
     try:
         return _read_submission(course_id, raw_id, data)
+    except _OtherReleaseError:
+        return None
     except _ForeignEntryError as error:
         return Poisoned(raw_id, _derived_id(course_id, raw_id), course_id, str(error))
     except (ValueError, LookupError, TypeError, OverflowError, RecursionError) as error:
@@ -145,9 +176,8 @@ def _read_submission(course_id: str, raw_id: bytes, data: bytes) -> Submission:
     if function != keys.JOB_FUNCTION or instance is not None or positional:
         message = f"function {str(function)[:80]!r}"
         raise ValueError(message)
-    if payload["version"] != keys.JOB_VERSION:
-        message = f"version {payload['version']!r}"
-        raise ValueError(message)
+    if _positive(payload["version"]) not in keys.JOB_VERSIONS_READ:
+        raise _OtherReleaseError
     request_id = _canonical_uuid(payload["request_id"])
     if request_id.encode() != raw_id or payload["course_id"] != course_id:
         raise _ForeignEntryError(_ForeignEntryError.__doc__)

@@ -19,7 +19,10 @@ def test_a_whole_system_is_live_and_ready(http: httpx.Client) -> None:
     assert http.get("/health/live").json()["status"] == "ok"
     ready = http.get("/health/ready")
     assert ready.status_code == 200
-    assert ready.json() == {"status": "ok", "dependencies": {"redis": "ok", "postgresql": "ok"}}
+    assert ready.json() == {
+        "status": "ok",
+        "dependencies": {"redis": "ok", "postgresql": "ok", "workers": "not paused"},
+    }
 
 
 def test_metrics_are_in_prometheus_text_format(http: httpx.Client) -> None:

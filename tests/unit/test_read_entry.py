@@ -41,7 +41,7 @@ def job_data(*, function: Any = "registration.apply", instance: Any = None, **ch
     return json.dumps([function, instance, [], PAYLOAD | changed]).encode()
 
 
-def read(data: bytes | None, raw_id: bytes = REQUEST.encode()) -> Submission | Poisoned:
+def read(data: bytes | None, raw_id: bytes = REQUEST.encode()) -> Submission | Poisoned | None:
     """Read an element of COURSE's queue."""
     return read_entry(COURSE, raw_id, data)
 
@@ -75,9 +75,11 @@ def test_arbitrary_bytes_are_poisoned_and_never_raise(raw_id: bytes, data: bytes
 @example(field="student_id", value=[])
 @example(field="sequence", value=True)
 @example(field="accepted_at_us", value=10**30)
+@example(field="version", value=2)
 def test_any_value_in_any_field_never_raises(field: str, value: Any) -> None:
-    """P9: a payload of ours with one field replaced by any JSON value is read, or is poisoned."""
-    assert isinstance(read(job_data(**{field: value})), Submission | Poisoned)
+    """P9: a payload of ours with one field replaced by any JSON value is read, is poisoned, or left to another release."""
+    entry = read(job_data(**{field: value}))
+    assert isinstance(entry, Submission | Poisoned) or (field == "version" and entry is None)
 
 
 @given(anything)
@@ -127,7 +129,9 @@ def test_only_our_one_function_is_taken(data: bytes) -> None:
 @pytest.mark.parametrize(
     "changed",
     [
-        {"version": 2},
+        {"version": 0},
+        {"version": -1},
+        {"version": "1"},
         {"version": None},
         {"operation": "SWAP"},
         {"operation": "register"},
@@ -152,10 +156,17 @@ def test_only_our_one_function_is_taken(data: bytes) -> None:
     ids=str,
 )
 def test_a_payload_with_a_value_of_another_kind_is_poisoned(changed: dict[str, Any]) -> None:
-    """Other versions, other forms of ids, and numbers that no counter of ours gives."""
+    """Versions that no release has, other forms of ids, and numbers that no counter of ours gives."""
     entry = read(job_data(**changed))
     assert isinstance(entry, Poisoned)
     assert entry.request_id == REQUEST
+
+
+@pytest.mark.parametrize("version", [2, 3, 1_000])
+def test_a_request_of_another_release_is_neither_read_nor_poisoned(version: int) -> None:
+    """It waits for a worker that reads it, whatever else its payload holds or lacks (ADR 0012)."""
+    assert read(job_data(version=version)) is None
+    assert read(json.dumps(["registration.apply", None, [], {"version": version}]).encode()) is None
 
 
 @pytest.mark.parametrize("field", sorted(PAYLOAD))
@@ -183,8 +194,12 @@ def test_an_entry_of_another_course_or_request_gets_an_id_of_its_own(changed: di
 def test_a_poisoned_entry_has_the_same_ledger_id_each_time_it_is_read() -> None:
     """P4: read again after a crash it is the same row; in another course it is another."""
     first, again = read(None, b"not an id"), read(None, b"not an id")
+    assert first is not None
+    assert again is not None
     assert first.request_id == again.request_id
-    assert read_entry(REQUEST, b"not an id", None).request_id != first.request_id
+    elsewhere = read_entry(REQUEST, b"not an id", None)
+    assert elsewhere is not None
+    assert elsewhere.request_id != first.request_id
 
 
 def test_a_problem_is_short_however_large_the_payload() -> None:

@@ -7,6 +7,8 @@ RQ's own keys, so that `rq info` and the dashboard see what is there:
 | `rq:queues` | set | keys of the queues that hold or recently held requests |
 | `rq:queue:course-<course>` | list | ids of waiting requests, in the order of acceptance, head first |
 | `rq:job:<request>` | hash | the request as an RQ job; its `result` field, the outcome, appears with the final status |
+| `rq:workers` | set | keys of the workers |
+| `rq:worker:<worker>` | hash | a worker's state, counts and last heartbeat; expires without one |
 | `rq:results:<request>` | stream | RQ's record of what went wrong with a failed one |
 | `rq:finished:course-<course>` | sorted set | finished requests, scored by when they are forgotten |
 | `rq:failed:course-<course>` | sorted set | the same for failed ones |
@@ -32,6 +34,8 @@ from hashlib import sha256
 from zlib import crc32
 
 QUEUES = "rq:queues"
+WORKERS = "rq:workers"
+WORKER_PREFIX = "rq:worker:"
 QUEUE_PREFIX = "course-"
 GENERATION = "cr:generation"
 OUTCOMES_CHANNEL = "cr:outcomes"
@@ -59,6 +63,11 @@ def queue(course_id: str) -> str:
 def job(request_id: str) -> str:
     """The RQ job hash of a request."""
     return f"rq:job:{request_id}"
+
+
+def results(request_id: str) -> str:
+    """RQ's record of a request's result."""
+    return f"rq:results:{request_id}"
 
 
 def course(course_id: str) -> str:

@@ -11,7 +11,7 @@ REDIS_ALLOWED = ("shared/course_queue/",)
 SQL_ALLOWED = ("shared/store/", "shared/models.py", "shared/database.py")
 # Types and error classes, which say nothing to a database.
 SQLALCHEMY_TYPES = {"Connection", "Engine", "Row", "RowMapping"}
-SQLALCHEMY_TYPES_FOR = ("api/", "worker/", "shared/audit.py")
+SQLALCHEMY_TYPES_FOR = ("api/", "worker/", "shared/audit.py", "shared/manage/")
 # The one that is an RQ worker.
 REDIS_EXCEPTIONS = ("worker/registration_worker.py",)
 

@@ -1,0 +1,83 @@
+"""The whole system at one moment, as far as its parts answer: queues, workers, owners, and the rates between two looks."""
+
+import time
+from dataclasses import dataclass, field
+
+from shared.course_queue import keys
+from shared.course_queue.connection import RedisFailure
+from shared.course_queue.inspection import CourseQueue, course_counters, ready_queues
+from shared.course_queue.pausing import paused_since
+from shared.course_queue.roll_call import ListedWorker, listed_workers
+from shared.database import reading
+from shared.errors import DatabaseUnavailableError
+from shared.manage.parts import Parts
+from shared.store.ownership import shard_owners
+
+# PostgreSQL cuts a session's name off after so many characters.
+SESSION_NAME_LENGTH_MAX = 63
+
+
+@dataclass(slots=True)
+class Picture:
+    """What was seen, and which parts did not answer (`problems`); `owners` maps shards to workers' names."""
+
+    shards: int
+    taken_at: float = field(default_factory=time.monotonic)
+    paused_since: str | None = None
+    queues: list[CourseQueue] = field(default_factory=list)
+    counters: dict[str, tuple[int, int]] = field(default_factory=dict)
+    workers: list[ListedWorker] = field(default_factory=list)
+    owners: dict[int, str] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def waiting(self) -> int:
+        """Requests in all queues."""
+        return sum(queue.waiting for queue in self.queues)
+
+    @property
+    def oldest_age_s(self) -> float | None:
+        """How long the request that waits longest has been waiting."""
+        return max((queue.oldest_age_s or 0.0 for queue in self.queues), default=None)
+
+    @property
+    def unowned_shards(self) -> list[int]:
+        """Shards that nobody works on; all of them when PostgreSQL does not say."""
+        return [shard for shard in range(self.shards) if shard not in self.owners]
+
+    def shards_of(self, worker: str) -> int:
+        """How many shards a worker holds."""
+        return sum(owner == worker[:SESSION_NAME_LENGTH_MAX] for owner in self.owners.values())
+
+    def owner_of(self, course_id: str) -> str:
+        """Who works on a course."""
+        return self.owners.get(keys.shard_of(course_id, self.shards), "nobody")
+
+    def rates_since(self, earlier: "Picture") -> tuple[float, float]:
+        """(accepted, applied) requests a second since an earlier look."""
+        elapsed_s = max(self.taken_at - earlier.taken_at, 0.001)
+        accepted = applied = 0
+        for course_id, (sequence, taken_off) in self.counters.items():
+            before = earlier.counters.get(course_id, (sequence, taken_off))
+            accepted += sequence - before[0]
+            applied += taken_off - before[1]
+        return accepted / elapsed_s, applied / elapsed_s
+
+
+def take_picture(parts: Parts) -> Picture:
+    """Look at everything. Never raises for a part that does not answer: at such times the other one matters most."""
+    picture = Picture(parts.settings.queue_shards)
+    try:
+        picture.paused_since = paused_since(parts.redis)
+        picture.queues = ready_queues(parts.redis, parts.settings.queue_shards)
+        picture.counters = course_counters(parts.redis)
+        picture.workers = listed_workers(parts.redis)
+    except RedisFailure as error:
+        picture.problems["Redis"] = str(error)
+    try:
+        with reading(parts.engine) as connection:
+            owners = shard_owners(connection)
+        picture.owners = {shard: worker for shard, (worker, _) in owners.items()}
+    except DatabaseUnavailableError as error:
+        picture.problems["PostgreSQL"] = str(error)
+    return picture

@@ -1,0 +1,125 @@
+"""`manage top`: queues, rates, workers and ages, live."""
+
+import time
+from typing import Annotated, Any
+
+import typer
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from shared.course_queue import keys
+from shared.manage.parts import EXIT_UNAVAILABLE, Parts, running_system
+from shared.manage.picture import Picture, take_picture
+from shared.manage.terminal import columns, console, duration, say_json
+
+TITLE_LENGTH_MAX = 36
+
+
+def top(
+    once: Annotated[bool, typer.Option("--once", help="One look, then end; the default in a pipe.")] = False,  # noqa: FBT002 - a flag on the command line
+    as_json: Annotated[bool, typer.Option("--json", help="One look, as JSON.")] = False,  # noqa: FBT002 - a flag on the command line
+    interval: Annotated[float, typer.Option(min=0.2, max=60, help="Seconds between two looks.")] = 1.0,
+    queues: Annotated[int, typer.Option(min=1, max=500, help="Show this many of the fullest queues.")] = 15,
+) -> None:
+    """Show what waits, how fast it moves, and who works on it, until Ctrl-C.
+
+    Looking costs Redis a few milliseconds with thousands of courses. Exit code 3 if Redis or PostgreSQL does not answer
+    the one look of --once or --json.
+    """
+    with running_system() as parts:
+        if not (once or as_json) and console.is_terminal:
+            _watch(parts, interval, queues)
+            return
+        picture = take_picture(parts)
+        if as_json:
+            say_json(document(picture))
+        else:
+            console.print(view(picture, None, queues))
+        if picture.problems:
+            raise typer.Exit(EXIT_UNAVAILABLE)
+
+
+def _watch(parts: Parts, interval_s: float, queues: int) -> None:
+    """Look again and again. Ctrl-C is how one leaves."""
+    earlier, picture = None, take_picture(parts)
+    try:
+        with Live(view(picture, earlier, queues), console=console, auto_refresh=False, screen=True) as live:
+            while True:
+                live.update(view(picture, earlier, queues), refresh=True)
+                time.sleep(interval_s)
+                earlier, picture = picture, take_picture(parts)
+    except KeyboardInterrupt:
+        return
+
+
+def view(picture: Picture, earlier: Picture | None, queues: int) -> RenderableType:
+    """The picture for people; with an earlier one it shows rates."""
+    lines = [Text(f"{part} does not answer: {problem}", "red") for part, problem in picture.problems.items()]
+    if picture.paused_since:
+        lines.append(Text(f"PAUSED since {picture.paused_since}: workers apply nothing", "yellow"))
+    lines.append(Text(_sums(picture, earlier)))
+    if picture.unowned_shards and "PostgreSQL" not in picture.problems:
+        lines.append(Text(f"{len(picture.unowned_shards)} of {picture.shards} shards have no owner", "red"))
+    return Group(*lines, Text(), _queues(picture, queues), Text(), _workers(picture))
+
+
+def _sums(picture: Picture, earlier: Picture | None) -> str:
+    told = (
+        f"waiting {picture.waiting} in {len(picture.queues)} courses, oldest {duration(picture.oldest_age_s)}"
+    )
+    if earlier is not None:
+        accepted, applied = picture.rates_since(earlier)
+        told += f", accepted {accepted:.0f}/s, applied {applied:.0f}/s"
+    return told
+
+
+def _queues(picture: Picture, limit: int) -> RenderableType:
+    table = columns("COURSE", "WAITING", "OLDEST", "EACH", "SHARD", "WORKER")
+    for queue in picture.queues[:limit]:
+        table.add_row(
+            (queue.title or queue.course_id)[:TITLE_LENGTH_MAX],
+            str(queue.waiting),
+            duration(queue.oldest_age_s),
+            duration(queue.pace_us / 1_000_000),
+            str(keys.shard_of(queue.course_id, picture.shards)),
+            picture.owner_of(queue.course_id),
+        )
+    return table
+
+
+def _workers(picture: Picture) -> RenderableType:
+    table = columns("WORKER", "STATE", "SHARDS", "FINISHED", "FAILED", "SEEN")
+    for worker in picture.workers:
+        table.add_row(
+            worker.name,
+            worker.state,
+            str(picture.shards_of(worker.name)),
+            str(worker.finished),
+            str(worker.failed),
+            f"{duration(worker.seen_age_s)} ago",
+        )
+    return table
+
+
+def document(picture: Picture) -> dict[str, Any]:
+    """The picture for programs."""
+    return {
+        "problems": picture.problems,
+        "paused_since": picture.paused_since,
+        "waiting": picture.waiting,
+        "oldest_age_s": picture.oldest_age_s,
+        "unowned_shards": len(picture.unowned_shards),
+        "queues": picture.queues,
+        "workers": [
+            {
+                "name": worker.name,
+                "state": worker.state,
+                "shards": picture.shards_of(worker.name),
+                "finished": worker.finished,
+                "failed": worker.failed,
+                "seen_age_s": worker.seen_age_s,
+            }
+            for worker in picture.workers
+        ],
+    }

@@ -1,0 +1,261 @@
+"""`python -m shared.manage` on a running system: what it shows, what it changes, and its exit codes."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from tests.e2e.campus import Campus, Student
+from tests.e2e.stack import Stack
+from tests.e2e.waiting import wait_until
+
+NOT_AS_WISHED, UNKNOWN, UNAVAILABLE = 1, 2, 3
+
+
+class Operator:
+    """Somebody at a terminal of the running system."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+
+    def run(self, *arguments: str, code: int = 0) -> str:
+        """What a command prints; fails unless it ends with that exit code."""
+        program = self._stack.launch(["shared.manage", *arguments])
+        returncode = program.wait(60)
+        output = program.log_path.read_text(encoding="utf-8")
+        assert returncode == code, f"{arguments} ended with {returncode}:\n{output}"
+        return output
+
+    def json(self, *arguments: str) -> Any:
+        """The same as a document."""
+        return json.loads(self.run(*arguments, "--json"))
+
+
+@pytest.fixture
+def operator(stack: Stack) -> Iterator[Operator]:
+    """Leaves no pause behind."""
+    yield Operator(stack)
+    stack.valkey.start()
+    with stack.redis() as client:
+        client.delete("cr:paused")
+
+
+def test_top_shows_queues_ages_and_who_works_on_them(
+    stack: Stack, campus: Campus, operator: Operator
+) -> None:
+    """The fullest queue first, by its course's title; each worker with its state and shards."""
+    busy = campus.course(seats=9, code="TOP 100")
+    quiet = campus.course(seats=9, code="TOP 200")
+    with stack.held(busy, quiet):
+        for student in campus.students(3):
+            student.register(busy)
+        campus.student().register(quiet)
+        picture = operator.json("top")
+        text = operator.run("top", "--once")
+    assert (picture["waiting"], picture["paused_since"], picture["unowned_shards"]) == (4, None, 0)
+    assert [(queue["title"], queue["waiting"]) for queue in picture["queues"]] == [
+        ("TOP 100 A", 3),
+        ("TOP 200 A", 1),
+    ]
+    assert picture["oldest_age_s"] > 0
+    assert {worker["shards"] for worker in picture["workers"] if worker["shards"]} == {64}
+    assert "waiting 4 in 2 courses" in text
+    assert "TOP 100 A" in text
+    assert picture["workers"][0]["name"] in text
+
+
+def test_top_goes_on_when_a_part_is_away(stack: Stack, operator: Operator) -> None:
+    """Each outage is told, what is left is shown, and the exit code says that something is missing."""
+    stack.postgres.stop_immediately()
+    assert "PostgreSQL does not answer" in operator.run("top", "--once", code=UNAVAILABLE)
+    stack.postgres.start()
+    stack.valkey.kill()
+    assert "Redis does not answer" in operator.run("top", "--once", code=UNAVAILABLE)
+    operator.run("pause", code=UNAVAILABLE)
+    operator.run("drain", code=UNAVAILABLE)
+
+
+def test_a_request_is_told_with_the_counts_it_was_decided_by(campus: Campus, operator: Operator) -> None:
+    """Why did I not get in: who was before, what was taken, when, by which worker."""
+    course_id = campus.course(seats=1, reserve=1, code="STORY 1")
+    first, second, third = campus.students(3)
+    first.registered(course_id)
+    reserved = second.registered(course_id)
+    refused = third.registered(course_id)
+    told = operator.run("request", refused["request_id"])
+    assert "STORY 1 A" in told
+    assert third.number in told
+    assert "1 of 1 seats and 1 of 1 reserve positions were taken" in told
+    assert "REJECTED course_full" in told
+    assert "as number 3 of its course" in told
+    before = operator.json("request", reserved["request_id"])["counts_before"]
+    assert (before["enrolled"], before["reserved"]) == (1, 0)
+
+
+def test_a_request_is_told_with_what_became_of_its_place_later(campus: Campus, operator: Operator) -> None:
+    """A promotion by somebody else's drop belongs to the story of who waited."""
+    course_id = campus.course(seats=1, reserve=1)
+    first, second = campus.students(2)
+    first.registered(course_id)
+    reserved = second.registered(course_id)
+    dropped = first.dropped(course_id)
+    told = operator.run("request", reserved["request_id"])
+    assert "APPLIED RESERVED 1" in told
+    assert "promoted to a seat by another student's drop" in told
+    assert dropped["request_id"] in told
+    assert "ENROLLED" in told.splitlines()[-1]
+    assert second.number in operator.run("request", dropped["request_id"])
+
+
+def test_a_waiting_request_is_told_with_its_place(
+    stack: Stack, campus: Campus, course_id: str, operator: Operator
+) -> None:
+    """How many are before it, and who is to come to it."""
+    with stack.held(course_id):
+        answers = [student.register(course_id) for student in campus.students(3)]
+        told = operator.run("request", answers[2].json()["request_id"])
+    assert "behind 2 others; 3 wait in its queue" in told
+    assert f".{stack.worker_pids()[0]}." in told
+
+
+def test_a_failed_request_is_told_with_its_problem(
+    stack: Stack, student: Student, course_id: str, operator: Operator
+) -> None:
+    """The text that RQ's failed registry keeps; from the ledger alone, where to look for it."""
+    with stack.held(course_id):
+        request_id = student.register(course_id).json()["request_id"]
+        with stack.redis() as client:
+            client.hset(f"rq:job:{request_id}", "data", b"broken")
+    wait_until(lambda: not stack.waiting_in(course_id), "the queue drains")
+    told = operator.run("request", request_id)
+    assert "FAILED internal_error" in told
+    assert "its payload is not ours" in told
+    with stack.redis() as client:
+        client.delete(f"rq:job:{request_id}", f"rq:results:{request_id}")
+    assert "look for the request id in the workers' logs" in operator.run("request", request_id)
+
+
+def test_a_request_that_never_was_is_told_as_such(stack: Stack, operator: Operator) -> None:
+    """Exit code 2; and 3 while a part that might know it does not answer."""
+    assert "There is no request" in operator.run("request", str(uuid4()), code=UNKNOWN)
+    operator.run("request", "not-an-id", code=UNKNOWN)
+    stack.postgres.stop_immediately()
+    assert "as far as can be told" in operator.run("request", str(uuid4()), code=UNAVAILABLE)
+
+
+def test_a_course_is_told_with_roster_reserve_list_and_queue(
+    stack: Stack, campus: Campus, operator: Operator
+) -> None:
+    """By code and section as by id; the reserve list in order."""
+    course_id = campus.course(seats=1, reserve=2, code="ROSTER 7")
+    students = campus.students(3)
+    for student in students:
+        student.registered(course_id)
+    document = operator.json("course", course_id)
+    assert [(place["student_number"], place["reserve_position"]) for place in document["roster"]] == [
+        (students[0].number, None),
+        (students[1].number, 1),
+        (students[2].number, 2),
+    ]
+    assert (document["queue"]["waiting"], document["queue"]["sequence"]) == (0, 3)
+    told = operator.run("course", "roster", "7", "A")
+    assert "1 of 1 taken" in told
+    assert "empty; 3 accepted so far" in told
+    assert document["owner"] in told
+    assert "0 waiting" not in told
+
+
+def test_a_course_that_is_not_one_is_told_as_such(campus: Campus, operator: Operator) -> None:
+    """None, or several to choose from."""
+    operator.run("course", "NOWHERE", "1", code=UNKNOWN)
+    ids = [campus.course(code="TWICE 1", semester_id=campus.semester()) for _ in range(2)]
+    told = operator.run("course", "TWICE", "1", code=UNKNOWN)
+    assert all(course_id in told for course_id in ids)
+
+
+def test_paused_workers_apply_nothing_while_the_api_accepts_and_readiness_says_so(
+    stack: Stack, http: httpx.Client, student: Student, course_id: str, operator: Operator
+) -> None:
+    """Nothing leaves the queues, nobody loses a shard, everything is said; resumed, all that waited is applied."""
+    operator.run("pause")
+    owned = stack.shards_owned_by()
+    answer = student.register(course_id)
+    assert answer.status_code == 202
+    ready = http.get("/health/ready")
+    assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
+    assert ready.json()["dependencies"]["workers"] == "paused"
+    assert "Already paused" in operator.run("pause")
+    assert "PAUSED since" in operator.run("top", "--once")
+    assert "PAUSED" in operator.run("request", answer.json()["request_id"])
+    assert stack.waiting_in(course_id) == [answer.json()["request_id"]]
+    assert stack.shards_owned_by() == owned
+    assert '"event": "paused"' in stack.workers.log()
+    assert {worker["state"] for worker in operator.json("top")["workers"] if worker["shards"]} == {
+        "suspended"
+    }
+    operator.run("resume")
+    assert student.outcome(answer)["result"] == "ENROLLED"
+    assert "Nothing was paused" in operator.run("resume")
+    assert http.get("/health/ready").json()["status"] == "ok"
+
+
+def test_a_pause_outlives_redis_and_the_workers(
+    stack: Stack, student: Student, course_id: str, operator: Operator
+) -> None:
+    """What was stopped on purpose is not started again by an accident."""
+    operator.run("pause")
+    stack.valkey.kill()
+    stack.valkey.start()
+    stack.kill_workers()
+    stack.start_workers()
+    answer = student.register(course_id)
+    operator.run("pause")
+    assert stack.waiting_in(course_id) == [answer.json()["request_id"]]
+    operator.run("resume")
+    assert student.outcome(answer)["result"] == "ENROLLED"
+
+
+def test_drain_waits_for_the_queues_and_says_whether_they_are_empty(
+    stack: Stack, student: Student, course_id: str, operator: Operator
+) -> None:
+    """0 when nothing waits, 1 after the time limit, and 1 at once while nobody applies."""
+    with stack.held(course_id):
+        answer = student.register(course_id)
+        assert "1 requests still wait" in operator.run("drain", "--timeout", "0.5", code=NOT_AS_WISHED)
+        operator.run("pause")
+        assert "resume" in operator.run("drain", "--timeout", "60", code=NOT_AS_WISHED)
+    operator.run("resume")
+    assert "Nothing waits" in operator.run("drain", "--timeout", "30")
+    assert student.get(answer.headers["Location"]).json()["result"] == "ENROLLED"
+
+
+def test_the_audit_is_the_same_as_ever(student: Student, course_id: str, operator: Operator) -> None:
+    """One program for operators."""
+    student.registered(course_id)
+    assert "1 courses, 1 requests, 0 differences" in operator.run("audit", "--course", course_id)
+
+
+def test_empty_and_forgotten_queues_are_retired(
+    stack: Stack, student: Student, course_id: str, operator: Operator
+) -> None:
+    """Also where no worker does it; a queue with something to show stays."""
+    student.registered(course_id)
+    stack.stop_workers()
+    with stack.redis() as client:
+        client.sadd("rq:queues", f"rq:queue:course-{uuid4()}")
+        assert "1 of " in operator.run("retire-queues")
+        assert client.sismember("rq:queues", f"rq:queue:course-{course_id}")
+        client.delete(f"rq:finished:course-{course_id}")
+        operator.run("retire-queues")
+        assert not client.sismember("rq:queues", f"rq:queue:course-{course_id}")
+
+
+def test_a_wrong_configuration_is_told_without_a_traceback(stack: Stack) -> None:
+    """Exit code 3 names what is wrong."""
+    program = stack.launch(["shared.manage", "top", "--once"], SECRET_KEY="short")
+    assert program.wait(60) == UNAVAILABLE
+    assert "SECRET_KEY" in program.log()
+    assert "Traceback" not in program.log()

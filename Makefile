@@ -8,7 +8,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && exit; \
 	done; echo python3)
 
-.PHONY: help venv venv-dev run test faults mutants lint types check format audit bench bench-quick screenshots secrets clean
+.PHONY: help venv venv-dev run test faults mutants lint types check format audit bench bench-quick secrets screenshots drill clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -59,6 +59,9 @@ secrets: ## Make the passwords that docker-compose.yml needs, once, in ./secrets
 
 screenshots: $(VENV)/.dev-installed ## Take the pictures of docs/img anew; needs Chromium and its driver
 	SCREENSHOTS=docs/img $(PY) -m pytest tests/e2e/test_dashboard_in_browser.py
+
+drill: $(VENV)/.runtime-installed ## Break a throw-away system on purpose and check what every signal says
+	@$(PY) -m scripts.drill
 
 clean: ## Remove .venv, caches and reports; the data in .local stay
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis reports htmlcov .coverage

@@ -1,0 +1,69 @@
+"""`make drill`: break a throw-away system on purpose, step by step, and check what each signal then says."""
+
+import dataclasses
+import json
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from scripts.drill_signals import Seen, observe
+from scripts.drill_stack import DrillStack
+from scripts.drill_steps import Drill, Step
+from scripts.server_process import ServerError
+from scripts.terminal import console, say
+
+# In a pipe a table would be cut off at 80 columns.
+PLAIN_WIDTH = 240
+
+
+def drill(
+    report: Annotated[
+        Path | None, typer.Option(help="Write what was seen to this file, as JSON.", dir_okay=False)
+    ] = None,
+) -> None:
+    """Kill a worker, pause, fill a queue, resume, stop PostgreSQL, stop Valkey; check readiness, commands and logs.
+
+    Everything runs on servers of its own in a temporary directory, and is gone afterwards. Exit code 1 if a signal did
+    not say what it should.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix="drill-") as directory, DrillStack(Path(directory)) as stack:
+            seen = [one for step in Drill(stack).steps() for one in _take(step)]
+    except ServerError as error:
+        say(str(error), style="red")
+        raise typer.Exit(1) from error
+    _print(seen)
+    if report is not None:
+        report.write_text(json.dumps([dataclasses.asdict(one) for one in seen], indent=2), encoding="utf-8")
+    if not all(one.as_expected for one in seen):
+        raise typer.Exit(1)
+
+
+def _take(step: Step) -> list[Seen]:
+    say(f"{step.name} …")
+    step.cause()
+    return [observe(step.name, check) for check in step.checks]
+
+
+def _print(seen: list[Seen]) -> None:
+    table = Table("STEP", "SIGNAL", "EXPECTED", "SEEN", "S", "", box=None, pad_edge=False)
+    step = ""
+    for one in seen:
+        table.add_row(
+            "" if one.step == step else one.step,
+            *(one.signal, one.expected, one.text, f"{one.after_s:.1f}", "ok" if one.as_expected else "WRONG"),
+            style=None if one.as_expected else "red",
+        )
+        step = one.step
+    wide = console if console.is_terminal else Console(width=PLAIN_WIDTH, highlight=False)
+    wide.print(table, markup=False)
+    wrong = sum(not one.as_expected for one in seen)
+    say(f"{len(seen)} signals, {wrong} not as expected", style="red" if wrong else "green")
+
+
+if __name__ == "__main__":
+    typer.run(drill)

@@ -51,7 +51,8 @@ class Picture:
 
     def owner_of(self, course_id: str) -> str:
         """Who works on a course."""
-        return self.owners.get(keys.shard_of(course_id, self.shards), "nobody")
+        unknown = "unknown" if "PostgreSQL" in self.problems else "nobody"
+        return self.owners.get(keys.shard_of(course_id, self.shards), unknown)
 
     def rates_since(self, earlier: "Picture") -> tuple[float, float]:
         """(accepted, applied) requests a second since an earlier look."""

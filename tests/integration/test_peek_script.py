@@ -12,6 +12,7 @@ import redis.asyncio
 from shared.course_queue import keys
 from shared.course_queue.connection import async_client
 from shared.course_queue.lookups import Found, look_up, waiting_of
+from shared.course_queue.pausing import pause, resume
 from shared.requests import Poisoned, Submission
 from shared.rules import Operation, Status
 from shared.settings import Settings
@@ -168,3 +169,34 @@ def test_what_stands_in_a_queues_place_and_is_no_list_stops_no_other_course(
     course_queue.client.set(keys.queue(broken), "no list")
     entries = course_queue.queues.peek([broken, course_queue.course_id], 10)
     assert [entry.request_id for entry in entries] == [request_id]
+
+
+def test_a_course_is_read_up_to_the_first_request_of_another_release(
+    course_queue: CourseQueueOnRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What stands behind it waits as well, for order is the promise; other courses are read as ever."""
+    other = CourseQueueOnRedis(course_queue.client, course_queue.settings)
+    readable = course_queue.accepted_from_new_students(2)
+    monkeypatch.setattr(keys, "JOB_VERSION", keys.JOB_VERSION + 1)
+    newer = course_queue.accepted_from_new_students(1)
+    monkeypatch.undo()
+    behind = course_queue.accepted_from_new_students(1)
+    [elsewhere] = other.accepted_from_new_students(1)
+    entries = course_queue.queues.peek([course_queue.course_id, other.course_id], 10)
+    assert [entry.request_id for entry in entries] == [*readable, elsewhere]
+    assert course_queue.queues.held == {course_queue.course_id}
+    assert course_queue.waiting() == [*readable, *newer, *behind]
+
+
+def test_while_the_workers_are_paused_no_course_is_ready(course_queue: CourseQueueOnRedis) -> None:
+    """Nothing is taken out of the set meanwhile: afterwards the same courses are ready."""
+    course_queue.accepted()
+    assert pause(course_queue.client)
+    assert not pause(course_queue.client)
+    assert course_queue.queues.ready_courses([course_queue.shard]) == []
+    assert course_queue.queues.paused
+    assert course_queue.queues.ready_courses([]) == []
+    assert resume(course_queue.client)
+    assert not resume(course_queue.client)
+    assert course_queue.queues.ready_courses([course_queue.shard]) == [course_queue.course_id]
+    assert not course_queue.queues.paused

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import signal
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -30,6 +31,8 @@ def drill(
     Everything runs on servers of its own in a temporary directory, and is gone afterwards. Exit code 1 if a signal did
     not say what it should.
     """
+    # Ended by a supervisor it cleans up like after Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with tempfile.TemporaryDirectory(prefix="drill-") as directory, DrillStack(Path(directory)) as stack:
             seen = [one for step in Drill(stack).steps() for one in _take(step)]

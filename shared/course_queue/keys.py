@@ -45,7 +45,7 @@ PAUSED = "cr:paused"
 
 # The only function name a worker of ours takes. It names no importable code on purpose.
 JOB_FUNCTION = "registration.apply"
-# What this release writes, and what its workers read: its own form and that of the release before (ADR 0012).
+# What this release writes, and what its workers read: its own form and that of the release before (ADR 0013).
 JOB_VERSION = 1
 JOB_VERSIONS_READ = frozenset({1})
 

@@ -164,7 +164,7 @@ def test_a_payload_with_a_value_of_another_kind_is_poisoned(changed: dict[str, A
 
 @pytest.mark.parametrize("version", [2, 3, 1_000])
 def test_a_request_of_another_release_is_neither_read_nor_poisoned(version: int) -> None:
-    """It waits for a worker that reads it, whatever else its payload holds or lacks (ADR 0012)."""
+    """It waits for a worker that reads it, whatever else its payload holds or lacks (ADR 0013)."""
     assert read(job_data(version=version)) is None
     assert read(json.dumps(["registration.apply", None, [], {"version": version}]).encode()) is None
 

@@ -135,7 +135,7 @@ def _payload(data: bytes | None) -> dict[str, Any]:
 def job_on_record(client: redis.Redis, request_id: str) -> JobOnRecord | None:
     """The request with everything that Redis remembers of it, or None. Raises redis.RedisError."""
     with client.pipeline(transaction=False) as pipeline:
-        pipeline.hmget(keys.job(request_id), "data", "outcome", "worker_name", "description", "origin")
+        pipeline.hmget(keys.job(request_id), "data", "result", "worker_name", "description", "origin")
         pipeline.xrevrange(keys.results(request_id), count=1)
         (data, outcome, worker, description, origin), results = pipeline.execute()
     if data is None:

@@ -55,7 +55,8 @@ class Tracer:
         self._ids = RequestIds()
         self._provider = TracerProvider(
             resource=Resource.create({"service.name": service}),
-            id_generator=self._ids,
+            # It cannot name its base class, whose package is there only where traces are.
+            id_generator=self._ids,  # type: ignore[arg-type]
             shutdown_on_exit=False,
         )
         exporter = OTLPSpanExporter(f"{settings.otlp_endpoint.rstrip('/')}/v1/traces", timeout=EXPORT_LIMIT_S)

@@ -1,6 +1,9 @@
 """Checking passwords without letting a login storm, or an attacker, take the machine."""
 
 import asyncio
+import os
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -25,14 +28,24 @@ log = structlog.get_logger()
 Answer = TypeVar("Answer")
 BUSY_RETRY_AFTER_S = 2
 WINDOW_S = 60
+PRIORITY_LOWEST = 19
 ADDRESS_KNOWN_S = 30 * 24 * 3600
+
+
+def _give_way() -> None:
+    """Let this thread have the processor only when nobody else wants it: accepting must not wait for hashing."""
+    if sys.platform == "linux":
+        # Elsewhere a priority is the whole process's.
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), PRIORITY_LOWEST)
 
 
 class HashingPool:
     """A few threads for bcrypt, and a bounded queue before them."""
 
     def __init__(self, settings: Settings) -> None:
-        self._threads = ThreadPoolExecutor(settings.login_threads, thread_name_prefix="bcrypt")
+        self._threads = ThreadPoolExecutor(
+            settings.login_threads, thread_name_prefix="bcrypt", initializer=_give_way
+        )
         self._limit = settings.login_queue_limit
         self._thread_count = settings.login_threads
         self._waiting = 0
@@ -43,6 +56,15 @@ class HashingPool:
 
         Raises Problem 503 when too many have one.
         """
+        self.require_room()
+        self._count_waiting(+1)
+        try:
+            yield
+        finally:
+            self._count_waiting(-1)
+
+    def require_room(self) -> None:
+        """Raises Problem 503 when too many have a place."""
         if self._waiting >= self._limit:
             metrics.LOGINS.labels("busy").inc()
             raise Problem(
@@ -51,11 +73,6 @@ class HashingPool:
                 "Too many logins at this moment.",
                 {"Retry-After": str(BUSY_RETRY_AFTER_S)},
             )
-        self._count_waiting(+1)
-        try:
-            yield
-        finally:
-            self._count_waiting(-1)
 
     def _count_waiting(self, change: int) -> None:
         self._waiting += change

@@ -10,6 +10,7 @@ from structlog.typing import EventDict
 
 from api import auth, courses, documentation, operations, problems, requests, semesters
 from api.body_limit import BodyLimit
+from api.login_gate import LoginGate
 from api.services import running_services
 from api.state_metrics import StateMetrics
 from api.stopping import told_to_stop
@@ -63,6 +64,7 @@ def create_app(settings: Settings) -> FastAPI:
     for module in (auth, semesters, courses, requests, operations):
         app.include_router(module.router)
     app.add_middleware(BodyLimit, max_bytes=settings.request_body_max_bytes)
+    app.add_middleware(LoginGate)
     app.add_middleware(CorrelationIdMiddleware)
     return app
 

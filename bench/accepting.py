@@ -45,7 +45,7 @@ def accept_behind(ground: Ground, scale: Scale, waiting: int) -> Trial:
     fill(ground, [(student.student_id, course_id) for student in early])
     calls = registrations(late, [course_id])
     with running(ground, OURS_ACCEPTING, QUEUE_LIMIT=NO_LIMIT) as contender:
-        measured = _steady(contender, scale, calls, [])
+        measured = _steady(contender, scale, calls)
     report = measured.report.streams["accept"]
     problems = _drained(ground, [course_id], waiting + report.finished)
     name = MANY_WAITING if waiting else NONE_WAITING
@@ -67,7 +67,8 @@ def accept_in_login_storm(ground: Ground, scale: Scale, logins: int) -> Trial:
     )
     calls = registrations(ground.students, course_ids)
     with running(ground, OURS) as contender:
-        measured = _steady(contender, scale, calls, [storm] if logins else [])
+        beside = Load(contender.base_url, [storm]) if logins else None
+        measured = _steady(contender, scale, calls, beside)
     report = measured.report.streams["accept"]
     problems = _drained(ground, course_ids, report.finished)
     trial = trial_of(STORM if logins else NO_STORM, OURS.name, measured, report, problems)
@@ -100,12 +101,12 @@ def read_my_courses(ground: Ground, scale: Scale, rush_per_s: float) -> Trial:
     return replace(trial, cost_ms={})
 
 
-def _steady(contender: Running, scale: Scale, calls: Sequence[Call], others: Sequence[Stream]) -> Measured:
-    """Accept at a steady rate that a small part of the machine can carry, beside other streams."""
+def _steady(contender: Running, scale: Scale, calls: Sequence[Call], beside: Load | None = None) -> Measured:
+    """Accept at a steady rate that a small part of the machine can carry, beside another load."""
     expected = calls[: int(MORE_THAN_ARRIVE * scale.steady_rate_per_s * scale.steady_seconds)]
     stream = Stream("accept", expected, scale.steady_seconds, rate_per_s=scale.steady_rate_per_s)
     tokens = introductions([token for _, token in expected])
-    return measure(contender, Load(contender.base_url, [stream, *others], tokens))
+    return measure(contender, Load(contender.base_url, [stream], tokens), beside)
 
 
 def _drained(ground: Ground, course_ids: Sequence[str], accepted: int) -> list[str]:

@@ -3,7 +3,7 @@
 import contextlib
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,31 +21,43 @@ class Measured:
     processor_s: Mapping[str, float]
 
 
-def measure(contestant: Running, load: Load) -> Measured:
-    """Run a load: warm up, then measure. Raises RuntimeError when the generator fails."""
-    with TemporaryDirectory(prefix="bench-") as directory:
-        load_path, report_path = Path(directory, "load.json"), Path(directory, "report.json")
-        load_path.write_text(load.to_json(), encoding="utf-8")
-        processor_s = _generate(contestant, [str(load_path), str(report_path)])
-        return Measured(LoadReport.from_json(report_path.read_text(encoding="utf-8")), processor_s)
+def measure(contestant: Running, load: Load, beside: Load | None = None) -> Measured:
+    """Run a load: warm up, then measure. Raises RuntimeError when the generator fails.
 
-
-def _generate(contestant: Running, arguments: Sequence[str]) -> dict[str, float]:
-    """Run the generator; returns the processor seconds of each part while it measured."""
-    command = [sys.executable, "-m", "bench.generator", *arguments]
-    with subprocess.Popen(
-        command, cwd=PROJECT_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as generator:
-        assert generator.stdin is not None
-        assert generator.stdout is not None
-        generator.stdout.readline()
+    `beside` begins at the same moment, from another process, so that sending it holds no call of the load up. What
+    becomes of it is not measured, and it ends with the load.
+    """
+    with TemporaryDirectory(prefix="bench-") as directory, contextlib.ExitStack() as running:
+        generator, report_path = _started(load, Path(directory, "load"), running)
+        others = [] if beside is None else [_started(beside, Path(directory, "beside"), running)[0]]
         before = contestant.processor_times()
-        with contextlib.suppress(BrokenPipeError):
-            generator.stdin.write(b"go\n")
-            generator.stdin.flush()
+        for one in (*others, generator):
+            _let_go(one)
         generator.wait()
         after = contestant.processor_times()
-    if generator.returncode != 0:
-        message = f"the load generator ended with {generator.returncode}"
-        raise RuntimeError(message)
-    return {part: after[part] - before[part] for part in after}
+        if generator.returncode != 0:
+            message = f"the load generator ended with {generator.returncode}"
+            raise RuntimeError(message)
+        report = LoadReport.from_json(report_path.read_text(encoding="utf-8"))
+        return Measured(report, {part: after[part] - before[part] for part in after})
+
+
+def _started(load: Load, path: Path, running: contextlib.ExitStack) -> tuple[subprocess.Popen[bytes], Path]:
+    """A generator that has warmed up and waits for its go, killed at the latest with `running`; where it will report."""
+    report_path = path.with_suffix(".report")
+    path.write_text(load.to_json(), encoding="utf-8")
+    command = [sys.executable, "-m", "bench.generator", str(path), str(report_path)]
+    generator = running.enter_context(
+        subprocess.Popen(command, cwd=PROJECT_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    )
+    running.callback(generator.kill)
+    assert generator.stdout is not None
+    generator.stdout.readline()
+    return generator, report_path
+
+
+def _let_go(generator: subprocess.Popen[bytes]) -> None:
+    assert generator.stdin is not None
+    with contextlib.suppress(BrokenPipeError):
+        generator.stdin.write(b"go\n")
+        generator.stdin.flush()

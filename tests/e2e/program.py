@@ -15,17 +15,26 @@ STOP_LIMIT_S = 15.0
 
 
 class Program:
-    """`python -m <arguments>` with exactly the given environment; its output goes to a log file."""
+    """`python -m <arguments>` with exactly the given environment; its output goes to a log file.
+
+    `prefix` is a command that turns itself into the one behind it, such as `ip netns exec`.
+    """
 
     def __init__(
-        self, arguments: Sequence[str], directory: Path, log_path: Path, environment: Mapping[str, str]
+        self,
+        arguments: Sequence[str],
+        directory: Path,
+        log_path: Path,
+        environment: Mapping[str, str],
+        *,
+        prefix: Sequence[str] = (),
     ) -> None:
         self.arguments = list(arguments)
         self.environment = dict(environment)
         self.log_path = log_path
         with log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", *self.arguments],
+                [*prefix, sys.executable, "-m", *self.arguments],
                 cwd=directory,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,

@@ -122,11 +122,11 @@ class Stack:
         assert returncode == 0, f"{arguments} ended with {returncode}:\n{output}"
         return output
 
-    def launch(self, arguments: Sequence[str], **overrides: str) -> Program:
+    def launch(self, arguments: Sequence[str], *, prefix: Sequence[str] = (), **overrides: str) -> Program:
         """Start `python -m <arguments>`, with a log of its own, in a directory without a stray `.env`."""
         self._started += 1
         log_path = self.directory / f"{self._started:03}-{arguments[0]}.log"
-        return Program(arguments, self.directory, log_path, self.environment(**overrides))
+        return Program(arguments, self.directory, log_path, self.environment(**overrides), prefix=prefix)
 
     @property
     def api(self) -> Program:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import psycopg2
 
-from tests.faults.site import Site
+from tests.faults.crew import Crew
 
 LOOK_INTERVAL_S = 0.02
 LIMIT_S = 15.0
@@ -33,7 +33,7 @@ class Watch:
 
 
 @contextmanager
-def watching(site: Site, victim_pid: int, course_ids: Sequence[str], *, others_only: bool) -> Iterator[Watch]:
+def watching(site: Crew, victim_pid: int, course_ids: Sequence[str], *, others_only: bool) -> Iterator[Watch]:
     """Inside the block the fault is done to the victim and `strike` is called; at its end the times are taken.
 
     Time runs from the strike to the next commit on each of the victim's courses, which must all have requests coming in;

@@ -68,10 +68,10 @@ class Load:
         history: History | None = None,
     ) -> None:
         self._url = url
-        self._history = history
+        self.history = history
         # Every fourth student uses two devices at once.
         self._devices = [*students, *students[::4]]
-        self._course_ids = course_ids
+        self.course_ids = course_ids
         self._seed = seed
         self._ending = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="load")
@@ -138,7 +138,7 @@ class Load:
         while not self._ending.is_set():
             operation = chance.choices(["register", "drop"], [3, 2])[0]
             key = str(UUID(int=chance.getrandbits(128)))
-            one = Sent(student, chance.choice(self._course_ids), operation, key)
+            one = Sent(student, chance.choice(self.course_ids), operation, key)
             self.sent.append(one)
             await self._submit(http, one, wait=chance.choice([None, 4]))
             if not one.finals and one.request_ids:
@@ -200,7 +200,7 @@ class Load:
 
     async def _call_once(self, http: httpx.AsyncClient, ask: Ask) -> httpx.Response | None:
         """One call, written down before it is sent and when it is answered; None when the connection broke."""
-        history = self._history
+        history = self.history
         call = history.sent(ask.method, student_id=ask.student_id, **ask.what) if history else ""
         try:
             answer = await http.request(ask.method, ask.path, headers=ask.headers)

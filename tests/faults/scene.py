@@ -10,9 +10,10 @@ from uuid import UUID
 from tests.e2e.campus import Campus
 from tests.e2e.waiting import wait_until
 from tests.faults.checker.verdict import Verdict, check
+from tests.faults.crew import Crew, shard_of
 from tests.faults.history import History
 from tests.faults.load import Load
-from tests.faults.site import Site, shard_of
+from tests.faults.site import Site
 
 STUDENTS = 24
 # Seats of each worker's courses: fewer places than students who want them.
@@ -71,7 +72,7 @@ class Scene:
         return self.waiting()
 
 
-def new_courses(site: Site, campus: Campus, chance: random.Random) -> list[str]:
+def new_courses(site: Crew, campus: Campus, chance: random.Random) -> list[str]:
     """New courses, as many for the one worker as for the other."""
     return [
         campus.course(seats=seats, reserve=RESERVE, course_id=_course_id(site.shards_of(pid), chance))

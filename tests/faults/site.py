@@ -8,28 +8,26 @@ import os
 import signal
 from collections.abc import Sequence
 from pathlib import Path
-from zlib import crc32
 
 import httpx
 import psutil
 
 from scripts.local_servers import free_port
 from tests.e2e.program import Program
-from tests.e2e.stack import HTTP_TIMEOUT_S, SHARDS, Stack, uvicorn
+from tests.e2e.stack import HTTP_TIMEOUT_S, uvicorn
+from tests.faults.crew import WORKERS, Crew
 from tests.faults.proxy import Proxy
 
 LOOPBACK = "127.0.0.1"
-WORKERS = 2
 WIRED = 1
 WIRES = ("client-api", "api-redis", "api-postgresql", "worker-redis", "worker-postgresql")
 
 
-class Site(Stack):
+class Site(Crew):
     """One running system with two workers; `wires` are its proxies by name, `crew` its workers."""
 
     def __init__(self, directory: Path, **settings: str) -> None:
-        super().__init__(directory, worker_processes=WORKERS, **settings)
-        self.crew: list[Program] = []
+        super().__init__(directory, **settings)
         targets = {"api": self.api_port, "redis": self.valkey.port, "postgresql": self.postgres.port}
         self.wires = {name: Proxy(targets[name.split("-")[1]]).start() for name in WIRES}
         self.api_url = f"http://{LOOPBACK}:{self.wires['client-api'].port}"
@@ -60,12 +58,8 @@ class Site(Stack):
         # uvicorn ends with the signal it was sent, after it has finished.
         assert old.stop() in (0, -signal.SIGTERM), f"the API did not end well:\n{old.log()}"
 
-    def start_workers(self, processes: int | None = None, **overrides: str) -> None:  # noqa: ARG002 - the form of the base
-        """Start both workers and wait until each owns its share of the shards."""
-        self.crew = [self._launch_worker(number, **overrides) for number in range(WORKERS)]
-        self.wait_for_owners(WORKERS)
-
-    def _launch_worker(self, number: int, **overrides: str) -> Program:
+    def launch_worker(self, number: int, **overrides: str) -> Program:
+        """Start a worker; the second one goes through the proxies."""
         route = self.route("worker") if number == WIRED else {}
         return self.launch(["worker"], **route, **overrides)
 
@@ -73,33 +67,7 @@ class Site(Stack):
         """End a worker, by SIGTERM if it still runs, and start it again."""
         if self.crew[number].running:
             assert self.crew[number].stop() == 0, f"the worker did not end well:\n{self.crew[number].log()}"
-        self.crew[number] = self._launch_worker(number, **overrides)
-
-    def require_workers(self) -> None:
-        """Which of them run is the faults' business."""
-
-    def worker_pids(self) -> list[int]:
-        """The processes that apply requests."""
-        return [program.pid for program in self.crew if program.running]
-
-    def kill_workers(self) -> None:
-        """End the workers with SIGKILL."""
-        for program in self.crew:
-            program.kill()
-
-    def shards_of(self, worker_pid: int) -> set[int]:
-        """The shards that a worker's session holds the locks of."""
-        rows = self.sql(
-            "SELECT l.objid::int AS shard FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid"
-            " WHERE l.locktype = 'advisory' AND l.classid = 731401 AND l.granted AND a.application_name LIKE %s",
-            f"%.{worker_pid}.%",
-        )
-        return {row["shard"] for row in rows}
-
-    def courses_of(self, worker_pid: int, course_ids: Sequence[str]) -> list[str]:
-        """Those of the courses that this worker owns."""
-        shards = self.shards_of(worker_pid)
-        return [course_id for course_id in course_ids if shard_of(course_id) in shards]
+        self.crew[number] = self.launch_worker(number, **overrides)
 
     def heal(self) -> None:
         """Wake whatever is frozen and mend every wire."""
@@ -138,12 +106,6 @@ class Site(Stack):
         """End every process and delete the data."""
         with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError, AssertionError):
             self.heal()
-        self.kill_workers()
         super().close()
         for wire in self.wires.values():
             wire.close()
-
-
-def shard_of(course_id: str) -> int:
-    """The shard that a course belongs to, as the protocol defines it."""
-    return crc32(course_id.encode()) % SHARDS

@@ -11,9 +11,10 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from pathlib import Path
 
+from tests.faults.crew import WORKERS
 from tests.faults.injections.fault import Fault
 from tests.faults.scene import NotRunError, Scene
-from tests.faults.site import WORKERS, Site
+from tests.faults.site import Site
 
 LIBRARIES = ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/opt/homebrew/lib")
 LIBRARY = "**/faketime/libfaketime.so.1"

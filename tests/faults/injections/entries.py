@@ -5,10 +5,10 @@ from uuid import uuid4
 from redis import Redis
 
 from tests.e2e.waiting import wait_until
+from tests.faults.crew import shard_of
 from tests.faults.injections.fault import Fault
 from tests.faults.poison import POISONS, push, push_unknown_student
 from tests.faults.scene import Scene
-from tests.faults.site import shard_of
 
 DUPLICATES_MAX = 10
 

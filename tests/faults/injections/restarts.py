@@ -1,10 +1,11 @@
 """F11: everything restarted in turn, as ops do it, while requests come in."""
 
 from scripts.server_process import ServerProcess
+from tests.faults.crew import WORKERS
 from tests.faults.injections.fault import Fault
 from tests.faults.moment import gone
 from tests.faults.scene import Scene
-from tests.faults.site import WORKERS, Site
+from tests.faults.site import Site
 
 
 def restart_everything(scene: Scene) -> None:

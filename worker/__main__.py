@@ -7,7 +7,6 @@ import structlog
 import typer
 from pydantic import ValidationError
 
-from shared.course_queue.connection import RedisFailure
 from shared.errors import UnsafeRedisError
 from shared.logs import configure_logging
 from shared.settings import load_settings
@@ -24,6 +23,7 @@ def main(
     """Apply the requests that wait in the course queues, in order, to PostgreSQL.
 
     Start as many as you like, on as many machines as you like: they share the courses among themselves.
+    Each waits for Redis and PostgreSQL as long as it takes, but refuses a Redis that could lose requests.
     SIGTERM ends each after the round in hand. Configuration comes from the environment.
     """
     try:
@@ -33,7 +33,7 @@ def main(
             WorkerProcesses(processes, settings.metrics_port).run()
         else:
             RegistrationWorker(settings, supervisor_pid).work()
-    except (ValidationError, UnsafeRedisError, *RedisFailure) as error:
+    except (ValidationError, UnsafeRedisError) as error:
         typer.echo(f"The worker cannot start: {error}", err=True)
         sys.exit(1)
 

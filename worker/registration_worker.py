@@ -14,6 +14,7 @@ import redis
 import structlog
 from rq import Queue, Worker, worker_registration
 from rq.serializers import JSONSerializer
+from rq.utils import now
 from rq.worker import WorkerStatus
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -72,34 +73,55 @@ class RegistrationWorker(Worker):
         """RQ would raise our time limit to minutes, for a blocking pop that we never do."""
         return connection
 
+    def _set_ip_address(self, connection: redis.Redis) -> None:  # noqa: ARG002 - RQ's own form
+        """RQ would ask Redis for it at once, which may not be there yet."""
+        self.ip_address = "unknown"
+
     def work(self, *arguments: object, **options: object) -> bool:  # noqa: ARG002 - RQ's own loop takes them
-        """Work until SIGTERM or SIGINT, then end the round in hand and leave.
+        """Work until SIGTERM or SIGINT, then end the round in hand and leave. Until Redis answers for the first time, wait.
 
         Raises UnsafeRedisError at start when Redis could lose requests.
         """
-        verify_durability_now(self.connection, self._settings)
         signal.signal(signal.SIGTERM, self.request_stop)
         signal.signal(signal.SIGINT, self.request_stop)
         export_metrics(self._settings)
-        self._announce()
-        log.info("worker started", worker=self.name)
-        with self._owner:
-            while not self._stopping and self._supervised():
-                self._turn()
-        self._leave()
+        if self._found_durable_redis():
+            self._announce()
+            log.info("worker started", worker=self.name)
+            with self._owner:
+                while self._wanted():
+                    self._turn()
+            self._leave()
         if self._tracer is not None:
             self._tracer.close()
         return True
 
-    def _supervised(self) -> bool:
-        """False once the process that was to restart and stop this one is gone."""
-        return self._supervisor_pid in (None, os.getppid())
+    def _found_durable_redis(self) -> bool:
+        """Ask until Redis works; False when told to stop before."""
+        while self._wanted():
+            try:
+                verify_durability_now(self.connection, self._settings)
+                # Its settings a Redis shows while it loads; this it answers only afterwards.
+                self.connection.ping()
+            except RedisFailure as error:
+                self._pause("Redis", error)
+            else:
+                self._retry_pause_s = RETRY_PAUSE_MIN_S
+                return True
+        return False
+
+    def _wanted(self) -> bool:
+        """False once told to stop, or once the process that was to restart and stop this one is gone."""
+        return not self._stopping and self._supervisor_pid in (None, os.getppid())
 
     def _announce(self) -> None:
-        """Show RQ that we are there. Redis refuses that at maxmemory, but applying frees memory, so go on."""
+        """Show RQ that we are there. The first heartbeat says it again, and a Redis at maxmemory needs us to free memory."""
+        # Heartbeats show it, also when this cannot be said now.
+        self.birth_date = self.last_heartbeat = now()
         try:
+            super()._set_ip_address(self.connection)
             self.register_birth()  # type: ignore[no-untyped-call]
-        except redis.exceptions.OutOfMemoryError as error:
+        except RedisFailure as error:
             log.warning("registered later", problem=str(error)[:500])
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a signal handler's form

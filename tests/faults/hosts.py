@@ -45,7 +45,8 @@ def what_is_missing() -> str | None:
     if not all(map(shutil.which, ("ip", "bridge"))):
         return "several hosts need ip and bridge: apt install iproute2"
     try:
-        with Hosts(["probe"]):
+        with Hosts(["probe"]) as hosts:
+            _run(*hosts.prefix("probe"), "true")
             return None
     except HostsError as error:
         return f"network namespaces cannot be made here: {error}"

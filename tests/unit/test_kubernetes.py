@@ -180,10 +180,48 @@ def test_every_variable_is_a_setting(workload: str) -> None:
 def test_each_part_gets_only_its_own_database_password(workload: str, login: str | None) -> None:
     """And every secret is a file, where the settings look for it."""
     [volume] = [each for each in pod_of(workload)["volumes"] if each["name"] == "secrets"]
-    sources = [each["secret"]["name"] for each in volume["projected"]["sources"]]
-    assert sources == ["registration-secrets", *([f"registration-{login}"] if login else [])]
+    sources = dict.fromkeys(each["secret"]["name"] for each in volume["projected"]["sources"])
+    assert [*sources] == ["registration-secrets", *([f"registration-{login}"] if login else [])]
     [mount] = [each for each in container_of(workload)["volumeMounts"] if each["name"] == "secrets"]
     assert mount["mountPath"] == "/run/secrets"
+
+
+def test_the_previous_keys_are_optional_and_reach_the_api_alone() -> None:
+    """Nobody needs them but who reads tokens, and only while the key is being changed."""
+    given = {
+        workload: [
+            each["secret"].get("optional", False)
+            for volume in pod_of(workload)["volumes"]
+            for each in volume.get("projected", {}).get("sources", [])
+            if "secret_keys_previous" in {item["path"] for item in each["secret"]["items"]}
+        ]
+        for workload in ("migrate", "api", "worker", "rq-dashboard")
+    }
+    assert given == {"migrate": [], "api": [True], "worker": [], "rq-dashboard": []}
+
+
+@pytest.mark.parametrize(("workload", "port"), [("api", 8500), ("worker", 8501)])
+def test_prometheus_finds_and_reaches_every_api_and_worker(workload: str, port: int) -> None:
+    """The annotation, the container and the network policy name the same port."""
+    annotations = WORKLOADS[workload]["spec"]["template"]["metadata"]["annotations"]
+    assert annotations["prometheus.io/scrape"] == "true"
+    assert annotations["prometheus.io/port"] == str(port)
+    assert [each["containerPort"] for each in container_of(workload)["ports"]] == [port]
+    policies = [each["spec"] for each in MANIFESTS if each["kind"] == "NetworkPolicy"]
+    selected = {"matchLabels": {"app.kubernetes.io/name": workload}}
+    [watched] = [each for each in policies if each["podSelector"] == selected and "ingress" in each]
+    [rule] = watched["ingress"]
+    assert rule["ports"] == [{"protocol": "TCP", "port": port}]
+    sources = [
+        each["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] for each in rule["from"]
+    ]
+    assert "monitoring" in sources
+
+
+def test_workers_listen_for_prometheus_on_every_address() -> None:
+    """The default is loopback, where nobody outside the pod would reach them."""
+    given = {each["name"]: each["value"] for each in container_of("worker")["env"]}
+    assert given.items() >= {"METRICS_PORT": "8501", "METRICS_HOST": "0.0.0.0"}.items()
 
 
 def test_redis_and_postgresql_have_the_durable_settings() -> None:

@@ -17,6 +17,8 @@ NAMES = (
     "redis_password",
     "rq_dashboard_password",
 )
+# Files that are wanted but hold nothing yet.
+EMPTY_NAMES = ("secret_keys_previous",)
 
 
 def make_secrets(folder: Path) -> list[str]:
@@ -26,6 +28,7 @@ def make_secrets(folder: Path) -> list[str]:
     """
     folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
     made = [name for name in NAMES if _keep(folder / name, secrets.token_hex(SECRET_BYTES))]
+    made += [name for name in EMPTY_NAMES if _keep(folder / name, "")]
     password = (folder / "redis_password").read_text(encoding="utf-8").strip()
     _keep(folder / "redis.conf", f"requirepass {password}")
     return made
@@ -36,7 +39,7 @@ def _keep(path: Path, content: str) -> bool:
     if path.exists():
         return False
     path.touch(mode=0o600)
-    path.write_text(f"{content}\n", encoding="utf-8")
+    path.write_text(f"{content}\n" if content else "", encoding="utf-8")
     path.chmod(FILE_MODE)
     return True
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from scripts.make_secrets import NAMES, make_secrets
+from scripts.make_secrets import EMPTY_NAMES, NAMES, make_secrets
 from shared.course_queue.connection import DURABLE_SETTINGS
 from shared.settings import Settings
 
@@ -109,7 +109,7 @@ def test_data_outlive_their_container(service: str, folder: str) -> None:
 def test_secrets_are_files_and_each_part_gets_only_its_own() -> None:
     """A worker cannot log in as the API, nor either of them as the owner of the tables."""
     assert {name: each["file"] for name, each in COMPOSE["secrets"].items()} == {
-        name: f"./secrets/{name}" for name in (*NAMES, "redis.conf")
+        name: f"./secrets/{name}" for name in (*NAMES, *EMPTY_NAMES, "redis.conf")
     }
     owned = {"database_password", "database_api_password", "database_worker_password"}
     logins = {service: {*secrets_of(service)} & owned for service in OWN_SERVICES}
@@ -119,8 +119,9 @@ def test_secrets_are_files_and_each_part_gets_only_its_own() -> None:
         "worker": {"database_worker_password"},
         "rq-dashboard": set(),
     }
-    for service in ("migrate", "api", "worker"):
-        assert set(secrets_of(service).values()) == {"secret_key", "database_password", "redis_password"}
+    common = {"secret_key", "database_password", "redis_password"}
+    for service, more in (("migrate", set()), ("api", {"secret_keys_previous"}), ("worker", set())):
+        assert set(secrets_of(service).values()) == common | more
 
 
 def test_no_secret_stands_in_an_environment() -> None:
@@ -147,6 +148,14 @@ def test_made_secrets_are_what_compose_wants_and_are_made_once(tmp_path: Path) -
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o444}
     make_secrets(folder)
     assert {path.name: path.read_text() for path in folder.iterdir()} == made
+
+
+def test_an_empty_list_of_previous_keys_is_no_key(tmp_path: Path) -> None:
+    """As `make secrets` leaves it, the API starts and accepts no token but those of its own key."""
+    make_secrets(tmp_path)
+    settings = Settings(_secrets_dir=tmp_path)
+    assert settings.secret_keys_previous == ()
+    assert settings.secret_key == (tmp_path / "secret_key").read_text().strip()
 
 
 def test_the_migration_grants_to_the_roles_that_are_made_and_used() -> None:

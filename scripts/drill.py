@@ -4,6 +4,7 @@ import dataclasses
 import json
 import signal
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -11,10 +12,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from scripts.drill_checks import Looks
+from scripts.drill_metrics import DrillMetrics
+from scripts.drill_prometheus import LocalPrometheus, installed
 from scripts.drill_signals import Seen, observe
 from scripts.drill_stack import DrillStack
 from scripts.drill_steps import Drill, Step
-from scripts.server_process import ServerError
+from scripts.server_process import ServerError, free_port
 from scripts.terminal import console, say
 
 # In a pipe a table would be cut off at 80 columns.
@@ -26,7 +30,9 @@ def drill(
         Path | None, typer.Option(help="Write what was seen to this file, as JSON.", dir_okay=False)
     ] = None,
 ) -> None:
-    """Kill a worker, pause, fill a queue, resume, stop PostgreSQL, stop Valkey; check readiness, commands and logs.
+    """Kill a worker, pause, fill a queue, resume, stop PostgreSQL, stop Valkey; check every signal each time.
+
+    These are readiness, commands, logs and metrics, and where Prometheus is installed the alerts as well.
 
     Everything runs on servers of its own in a temporary directory, and is gone afterwards. Exit code 1 if a signal did
     not say what it should.
@@ -35,7 +41,7 @@ def drill(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with tempfile.TemporaryDirectory(prefix="drill-") as directory, DrillStack(Path(directory)) as stack:
-            seen = [one for step in Drill(stack).steps() for one in _take(step)]
+            seen = _run(stack, Path(directory))
     except ServerError as error:
         say(str(error), style="red")
         raise typer.Exit(1) from error
@@ -44,6 +50,19 @@ def drill(
         report.write_text(json.dumps([dataclasses.asdict(one) for one in seen], indent=2), encoding="utf-8")
     if not all(one.as_expected for one in seen):
         raise typer.Exit(1)
+
+
+def _run(stack: DrillStack, directory: Path) -> list[Seen]:
+    with ExitStack() as running:
+        prometheus = None
+        if installed():
+            prometheus = LocalPrometheus(directory / "prometheus", free_port(), stack.metrics_ports)
+            running.enter_context(prometheus)
+        else:
+            say("alerts: not checked, prometheus is not installed (Debian: apt-get install prometheus)")
+        metrics = DrillMetrics([port for ports in stack.metrics_ports.values() for port in ports])
+        steps = Drill(stack, Looks(stack, metrics, prometheus)).steps()
+        return [one for step in steps for one in _take(step)]
 
 
 def _take(step: Step) -> list[Seen]:

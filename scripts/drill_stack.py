@@ -3,6 +3,7 @@
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -25,6 +26,7 @@ PROJECT_ROOT = Path(__file__).resolve().parents[1]
 COMMAND_LIMIT_S = 120.0
 HTTP_LIMIT_S = 20.0
 LOOK_PAUSE_S = 0.1
+PORT_ATTEMPTS = 100
 QUEUE_LIMIT = 20
 WORKERS = 2
 STUDENTS = QUEUE_LIMIT + 1
@@ -37,6 +39,24 @@ SETTINGS = {
 }
 
 
+def free_ports(count: int) -> list[int]:
+    """That many free ports in a row. Raises ServerError when there are none."""
+    for _attempt in range(PORT_ATTEMPTS):
+        first = free_port()
+        ports = list(range(first, first + count))
+        if all(map(_is_free, ports)):
+            return ports
+    message = f"no {count} free ports in a row"
+    raise ServerError(message)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe, suppress(OSError, OverflowError):
+        probe.bind(("127.0.0.1", port))
+        return True
+    return False
+
+
 class DrillStack:
     """One running system with QUEUE_LIMIT places per queue, demo courses, and students with tokens."""
 
@@ -45,10 +65,11 @@ class DrillStack:
         self._secret_key = secrets.token_urlsafe(48)
         self.postgres = LocalPostgres(directory / "postgres", free_port())
         self.valkey = LocalValkey(directory / "valkey", free_port())
-        self._api_port = free_port()
-        self._http = httpx.Client(base_url=f"http://127.0.0.1:{self._api_port}", timeout=HTTP_LIMIT_S)
+        self.api_port = free_port()
+        self._http = httpx.Client(base_url=f"http://127.0.0.1:{self.api_port}", timeout=HTTP_LIMIT_S)
         self._running = ExitStack()
         self._logs: dict[str, Path] = {}
+        self._worker_ports = free_ports(WORKERS)
         self.tokens: list[str] = []
 
     def __enter__(self) -> Self:
@@ -82,18 +103,7 @@ class DrillStack:
                 raise ServerError(message)
         self.tokens = self._minted()
         self._start_child("workers", ["worker", "--processes", str(WORKERS)])
-        self._start_child(
-            "api",
-            [
-                "uvicorn",
-                "api.main:app",
-                "--host",
-                "127.0.0.1",
-                "--port",
-                str(self._api_port),
-                "--no-access-log",
-            ],
-        )
+        self._start_child("api", ["api", "--port", str(self.api_port)])
 
     def _start_child(self, name: str, module: list[str]) -> None:
         self._logs[name] = self._directory / f"{name}.log"
@@ -112,7 +122,13 @@ class DrillStack:
             "DATABASE_URL": self.postgres.url,
             "REDIS_URL": self.valkey.url,
             "SECRET_KEY": self._secret_key,
+            "METRICS_PORT": str(self._worker_ports[0]),
         }
+
+    @property
+    def metrics_ports(self) -> dict[str, list[int]]:
+        """Where Prometheus finds what: its job -> ports."""
+        return {"api": [self.api_port], "worker": self._worker_ports}
 
     def _minted(self) -> list[str]:
         settings = Settings(database_url=self.postgres.url, secret_key=self._secret_key)

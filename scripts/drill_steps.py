@@ -1,13 +1,13 @@
 """The steps of the drill: what is done to the system, and which signals must then say what.
 
-A step's checks are a list; a new signal (a metric, an alert) is one more line in the steps that it belongs to.
+A step's checks are a list; a new signal is one more line in the steps that it belongs to.
 """
 
 import json
-import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from scripts.drill_checks import Looks
 from scripts.drill_signals import Check
 from scripts.drill_stack import QUEUE_LIMIT, WORKERS, DrillStack
 
@@ -30,31 +30,39 @@ class Drill:
     """All steps on one system, which is whole again after the last."""
 
     stack: DrillStack
-    _course_ids: dict[str, str] = field(default_factory=dict)
-    _marks: dict[str, int] = field(default_factory=dict)
+    look: Looks
     _killed: int = 0
 
     def steps(self) -> Iterator[Step]:
         """The steps, in order; each begins once the one before has been checked."""
-        yield self._whole()
-        yield self._worker_killed()
-        yield self._paused()
-        yield self._queue_full()
-        yield self._resumed()
-        yield self._postgresql_stopped()
-        yield self._postgresql_started()
-        yield self._valkey_stopped()
-        yield self._valkey_started()
+        for step in (
+            self._whole,
+            self._worker_killed,
+            self._paused,
+            self._queue_full,
+            self._resumed,
+            self._postgresql_stopped,
+            self._postgresql_started,
+            self._valkey_stopped,
+            self._valkey_started,
+        ):
+            self.look.mark()
+            yield step()
 
     def _whole(self) -> Step:
         return Step(
             "all is well",
             self._read_courses,
             [
-                self._ready('200 … "status":"ok"'),
-                self._top("workers share the shards", f"idle {SHARDS // WORKERS} "),
-                self._register("register", 0, "200 … ENROLLED"),
-                self._manage("drain", "exit code 0"),
+                self.look.ready('200 … "status":"ok"'),
+                self.look.top("workers share the shards", f"idle {SHARDS // WORKERS} "),
+                self.look.register("register", 0, OPEN_COURSE, "200 … ENROLLED"),
+                self.look.manage("drain", "exit code 0"),
+                self.look.metric("registration_ready", 2),
+                self.look.metric("registration_shard_owned", SHARDS),
+                self.look.moved("registration_accepted_total", 1),
+                self.look.moved("registration_outcomes_total", 1, status="ENROLLED"),
+                *self.look.alerts(),
             ],
         )
 
@@ -63,26 +71,34 @@ class Drill:
             "a worker is killed",
             self._kill_worker,
             [
-                self._log("workers", '"event": "worker died"'),
-                self._register("another worker applies", 1, "200 … ENROLLED"),
-                Check("manage top: all shards owned again", '"unowned_shards": 0', self._top_json),
+                *self.look.alerts("TargetDown pending"),
+                self.look.log("workers", '"event": "worker died"'),
+                self.look.register("another worker applies", 1, OPEN_COURSE, "200 … ENROLLED"),
+                Check("manage top: all shards owned again", '"unowned_shards": 0', self.look.top_json),
                 Check("manage top: it has left RQ's list", "gone", self._killed_worker_is_listed),
-                self._ready('200 … "status":"ok"'),
+                self.look.ready('200 … "status":"ok"'),
+                self.look.moved("registration_shard_changes_total", SHARDS // WORKERS, change="gained"),
+                self.look.metric("registration_shard_owned", SHARDS),
+                self.look.metric("rq_workers", WORKERS, state="idle"),
+                *self.look.alerts(),
             ],
         )
 
     def _paused(self) -> Step:
         return Step(
             "manage pause",
-            self._mark_logs,
+            _nothing,
             [
-                self._manage("pause", "Paused … exit code 0"),
-                self._ready('200 … degraded … "workers":"paused"'),
-                self._top("says so", "PAUSED since"),
-                self._top("workers are suspended", f"suspended {SHARDS // WORKERS} "),
-                self._log("workers", '"event": "paused"'),
-                self._submit("accepting goes on", 2, OPEN_COURSE, "202 … QUEUED"),
-                self._manage("drain", "workers are paused … exit code 1"),
+                self.look.manage("pause", "Paused … exit code 0"),
+                self.look.ready('200 … degraded … "workers":"paused"'),
+                self.look.top("says so", "PAUSED since"),
+                self.look.top("workers are suspended", f"suspended {SHARDS // WORKERS} "),
+                self.look.log("workers", '"event": "paused"'),
+                self.look.submit("accepting goes on", 2, OPEN_COURSE, "202 … QUEUED"),
+                self.look.manage("drain", "workers are paused … exit code 1"),
+                self.look.metric("rq_workers", WORKERS, state="suspended"),
+                self.look.moved("registration_accepted_total", 1),
+                self.look.metric("registration_shard_waiting_requests", 1),
             ],
         )
 
@@ -91,41 +107,54 @@ class Drill:
             "a queue is filled (paused)",
             self._fill_queue,
             [
-                self._submit("one too many", QUEUE_LIMIT, FULL_COURSE, "503 Retry-After … queue_full"),
-                self._submit("other courses", 3, OPEN_COURSE, "202 … QUEUED"),
-                self._top("the fullest queue first", f"{FULL_COURSE} A {QUEUE_LIMIT} "),
-                self._manage(f"course {FULL_COURSE} A", f"queue {QUEUE_LIMIT} waiting"),
+                self.look.submit("one too many", QUEUE_LIMIT, FULL_COURSE, "503 Retry-After … queue_full"),
+                self.look.submit("other courses", 3, OPEN_COURSE, "202 … QUEUED"),
+                self.look.top("the fullest queue first", f"{FULL_COURSE} A {QUEUE_LIMIT} "),
+                self.look.manage(f"course {FULL_COURSE} A", f"queue {QUEUE_LIMIT} waiting"),
+                self.look.metric(
+                    "registration_course_waiting_requests", QUEUE_LIMIT, course=f"{FULL_COURSE} A"
+                ),
+                self.look.moved("registration_accepted_total", QUEUE_LIMIT + 1),
+                self.look.moved("registration_refused_total", 1, reason="queue_full"),
+                *self.look.alerts_of_impatience(QUEUE_LIMIT, FULL_COURSE, "SubmissionsRefused firing"),
+                *self.look.alerts("OldestRequestTooOld firing"),
             ],
         )
 
     def _resumed(self) -> Step:
         return Step(
             "manage resume",
-            self._mark_logs,
+            _nothing,
             [
-                self._manage("resume", "Resumed … exit code 0"),
-                self._log("workers", '"event": "resumed"'),
-                self._manage("drain", "Nothing waits … exit code 0"),
-                self._manage(f"course {FULL_COURSE} A", f"seats {QUEUE_LIMIT} of"),
-                self._ready('200 … "status":"ok"'),
+                self.look.manage("resume", "Resumed … exit code 0"),
+                self.look.log("workers", '"event": "resumed"'),
+                self.look.manage("drain", "Nothing waits … exit code 0"),
+                self.look.manage(f"course {FULL_COURSE} A", f"seats {QUEUE_LIMIT} of"),
+                self.look.ready('200 … "status":"ok"'),
+                self.look.metric("registration_shard_waiting_requests", 0),
+                self.look.moved("registration_outcomes_total", QUEUE_LIMIT + 2, status="ENROLLED"),
+                self.look.metric("rq_workers", WORKERS, state="idle"),
+                *self.look.alerts(),
             ],
         )
 
     def _postgresql_stopped(self) -> Step:
-        def stop() -> None:
-            self._mark_logs()
-            self.stack.postgres.stop_immediately()
-
         return Step(
             "PostgreSQL is stopped",
-            stop,
+            self.stack.postgres.stop_immediately,
             [
-                self._ready("200 … degraded … PostgreSQL did not answer"),
-                self._submit("accepting goes on", 4, OPEN_COURSE, "202 … QUEUED"),
-                self._log("workers", '"part": "PostgreSQL" … trying again'),
-                Check("logins", "503 Retry-After … database_unavailable", self._log_in),
-                self._top("PostgreSQL", "PostgreSQL does not answer"),
-                self._top("what waits", "waiting 1 in 1 courses"),
+                self.look.ready("200 … degraded … PostgreSQL did not answer"),
+                self.look.submit("accepting goes on", 4, OPEN_COURSE, "202 … QUEUED"),
+                self.look.log("workers", '"part": "PostgreSQL" … trying again'),
+                self.look.log_in("503 Retry-After … database_unavailable"),
+                self.look.top("PostgreSQL", "PostgreSQL does not answer"),
+                self.look.top("what waits", "waiting 1 in 1 courses"),
+                self.look.metric("registration_ready", 0, part="postgresql"),
+                self.look.metric("registration_ready", 1, part="redis"),
+                self.look.metric("registration_shard_owned", None),
+                self.look.moved("registration_accepted_total", 1),
+                self.look.moved("registration_retries_total", 1, part="PostgreSQL"),
+                *self.look.alerts("PostgresqlNotReady firing", "WorkersTryAgain firing"),
             ],
         )
 
@@ -134,27 +163,32 @@ class Drill:
             "PostgreSQL is started",
             self.stack.postgres.start,
             [
-                self._ready('200 … "status":"ok"'),
-                self._manage("drain", "Nothing waits … exit code 0"),
-                self._register("the same student again", 4, "200 … already_registered"),
-                Check("logins", "200 … access_token", self._log_in),
+                self.look.ready('200 … "status":"ok"'),
+                self.look.manage("drain", "Nothing waits … exit code 0"),
+                self.look.register("the same student again", 4, OPEN_COURSE, "200 … already_registered"),
+                self.look.log_in("200 … access_token"),
+                self.look.metric("registration_ready", 1, part="postgresql"),
+                self.look.metric("registration_shard_owned", SHARDS),
+                self.look.moved("registration_outcomes_total", 1, status="ENROLLED"),
+                *self.look.alerts(),
             ],
         )
 
     def _valkey_stopped(self) -> Step:
-        def stop() -> None:
-            self._mark_logs()
-            self.stack.valkey.stop()
-
         return Step(
             "Valkey is stopped",
-            stop,
+            self.stack.valkey.stop,
             [
-                self._ready('503 … unavailable … "redis":"does not answer"'),
-                self._submit("refused at once", 5, OPEN_COURSE, "503 Retry-After … queue_unavailable"),
-                self._log("workers", '"part": "Redis" … trying again'),
-                self._top("Redis", "Redis does not answer"),
-                self._manage("pause", "Redis: … exit code 3"),
+                self.look.ready('503 … unavailable … "redis":"does not answer"'),
+                self.look.submit("refused at once", 5, OPEN_COURSE, "503 Retry-After … queue_unavailable"),
+                self.look.log("workers", '"part": "Redis" … trying again'),
+                self.look.top("Redis", "Redis does not answer"),
+                self.look.manage("pause", "Redis: … exit code 3"),
+                self.look.metric("registration_ready", 0, part="redis"),
+                self.look.metric("registration_shard_waiting_requests", None),
+                self.look.moved("registration_refused_total", 1, reason="queue_unavailable"),
+                self.look.moved("registration_retries_total", 1, part="Redis"),
+                *self.look.alerts("RedisNotReady firing", "WorkersTryAgain firing"),
             ],
         )
 
@@ -163,65 +197,33 @@ class Drill:
             "Valkey is started",
             self.stack.valkey.start,
             [
-                self._ready('200 … "status":"ok"'),
-                self._register("register", 5, "200 … ENROLLED"),
-                self._top("workers are back", f"idle {SHARDS // WORKERS} "),
-                self._manage("audit", "0 differences … exit code 0"),
+                self.look.ready('200 … "status":"ok"'),
+                self.look.register("register", 5, OPEN_COURSE, "200 … ENROLLED"),
+                self.look.top("workers are back", f"idle {SHARDS // WORKERS} "),
+                self.look.manage("audit", "0 differences … exit code 0"),
+                self.look.metric("registration_ready", 1, part="redis"),
+                self.look.metric("registration_shard_owned", SHARDS),
+                self.look.moved("registration_outcomes_total", 1, status="ENROLLED"),
+                *self.look.alerts(),
             ],
         )
 
-    def _ready(self, expected: str) -> Check:
-        return Check("GET /health/ready", expected, lambda: self.stack.call("GET", "/health/ready"))
-
-    def _top(self, what: str, expected: str) -> Check:
-        return Check(f"manage top: {what}", expected, lambda: self.stack.manage("top", "--once"))
-
-    def _top_json(self) -> str:
-        return self.stack.manage("top", "--json")
-
-    def _manage(self, command: str, expected: str) -> Check:
-        return Check(f"manage {command}", expected, lambda: self.stack.manage(*command.split()))
-
-    def _log(self, name: str, expected: str) -> Check:
-        return Check(f"log of the {name}", expected, lambda: self.stack.log(name)[self._marks.get(name, 0) :])
-
-    def _submit(self, what: str, student: int, course: str, expected: str) -> Check:
-        return Check(f"POST register: {what}", expected, lambda: self._post(student, course))
-
-    def _register(self, what: str, student: int, expected: str) -> Check:
-        """Submitted with `Prefer: wait`, and looked at again as the student's client would: by repeating."""
-        return Check(
-            f"register and wait: {what}", expected, lambda: self._post(student, OPEN_COURSE, wait_s=10)
-        )
-
-    def _post(self, student: int, course: str, wait_s: int | None = None) -> str:
-        path = f"/courses/{self._course_ids[course]}/register"
-        preference = {} if wait_s is None else {"Prefer": f"wait={wait_s}"}
-        return self.stack.call("POST", path, student, headers=preference)
-
-    def _log_in(self) -> str:
-        credentials = {"student_number": "STU001", "password": "test123"}
-        answer = self.stack.call("POST", "/auth/login", json=credentials)
-        # A token belongs into no log, not even one of this system.
-        return re.sub(r'"access_token":"[^"]*"', '"access_token":"(hidden)"', answer)
-
     def _read_courses(self) -> None:
         """Learn the courses' ids from the API, once it is up."""
-        self._course_ids = self.stack.course_ids()
+        self.look.course_ids = self.stack.course_ids()
 
     def _kill_worker(self) -> None:
-        self._mark_logs()
-        picture = json.loads(self._top_json().rpartition("\n")[0])
+        picture = json.loads(self.look.top_json().rpartition("\n")[0])
         self._killed = int(picture["workers"][0]["name"].split(".")[-2])
         self.stack.kill(self._killed)
 
     def _killed_worker_is_listed(self) -> str:
-        return self._top_json() if f".{self._killed}." in self._top_json() else "gone"
+        return self.look.top_json() if f".{self._killed}." in self.look.top_json() else "gone"
 
     def _fill_queue(self) -> None:
         for student in range(QUEUE_LIMIT):
-            self._post(student, FULL_COURSE)
+            self.look.post(student, FULL_COURSE)
 
-    def _mark_logs(self) -> None:
-        """What was logged up to now belongs to earlier steps."""
-        self._marks = {name: len(self.stack.log(name)) for name in ("api", "workers")}
+
+def _nothing() -> None:
+    """The step's first check does it."""

@@ -3,14 +3,17 @@
 import dataclasses
 import json
 from datetime import datetime
+from io import StringIO
+from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 
 from shared.requests import rfc3339
 
 # A pipe has no width of its own, and nothing may be cut off there.
 PLAIN_WIDTH = 200
+PICTURE_WIDTH = 88
 
 console = Console(highlight=False, markup=False)
 if not console.is_terminal:
@@ -31,6 +34,13 @@ def tell_problem(line: str) -> None:
 def say_json(document: object) -> None:
     """A document for programs: dataclasses as objects, times as RFC 3339."""
     console.out(json.dumps(document, default=_plain, indent=2), highlight=False)
+
+
+def draw(shown: RenderableType, path: Path, title: str) -> None:
+    """Write what a terminal would show to an SVG file."""
+    canvas = Console(record=True, width=PICTURE_WIDTH, file=StringIO(), highlight=False, markup=False)
+    canvas.print(shown)
+    canvas.save_svg(str(path), title=title)
 
 
 def _plain(value: object) -> object:

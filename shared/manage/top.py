@@ -1,6 +1,7 @@
 """`manage top`: queues, rates, workers and ages, live."""
 
 import time
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,7 +12,7 @@ from rich.text import Text
 from shared.course_queue import keys
 from shared.manage.parts import EXIT_UNAVAILABLE, Parts, running_system
 from shared.manage.picture import Picture, take_picture
-from shared.manage.terminal import columns, console, duration, say_json
+from shared.manage.terminal import columns, console, draw, duration, say_json
 
 TITLE_LENGTH_MAX = 36
 
@@ -21,19 +22,24 @@ def top(
     as_json: Annotated[bool, typer.Option("--json", help="One look, as JSON.")] = False,  # noqa: FBT002 - a flag on the command line
     interval: Annotated[float, typer.Option(min=0.2, max=60, help="Seconds between two looks.")] = 1.0,
     queues: Annotated[int, typer.Option(min=1, max=500, help="Show this many of the fullest queues.")] = 15,
+    svg: Annotated[
+        Path | None, typer.Option(help="One look, as a picture in this file.", dir_okay=False)
+    ] = None,
 ) -> None:
     """Show what waits, how fast it moves, and who works on it, until Ctrl-C.
 
     Looking costs Redis a few milliseconds with thousands of courses. Exit code 3 if Redis or PostgreSQL does not answer
-    the one look of --once or --json.
+    the one look of --once, --json or --svg.
     """
     with running_system() as parts:
-        if not (once or as_json) and console.is_terminal:
+        if not (once or as_json or svg) and console.is_terminal:
             _watch(parts, interval, queues)
             return
         picture = take_picture(parts)
         if as_json:
             say_json(document(picture))
+        elif svg:
+            draw(view(picture, None, queues), svg, "python -m shared.manage top")
         else:
             console.print(view(picture, None, queues))
         if picture.problems:

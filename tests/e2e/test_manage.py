@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -44,9 +45,9 @@ def operator(stack: Stack) -> Iterator[Operator]:
 
 
 def test_top_shows_queues_ages_and_who_works_on_them(
-    stack: Stack, campus: Campus, operator: Operator
+    stack: Stack, campus: Campus, operator: Operator, tmp_path: Path
 ) -> None:
-    """The fullest queue first, by its course's title; each worker with its state and shards."""
+    """The fullest queue first, by its course's title; each worker with its state and shards; as a picture too."""
     busy = campus.course(seats=9, code="TOP 100")
     quiet = campus.course(seats=9, code="TOP 200")
     with stack.held(busy, quiet):
@@ -55,6 +56,8 @@ def test_top_shows_queues_ages_and_who_works_on_them(
         campus.student().register(quiet)
         picture = operator.json("top")
         text = operator.run("top", "--once")
+        operator.run("top", "--svg", str(tmp_path / "top.svg"))
+    assert "TOP&#160;100&#160;A" in (tmp_path / "top.svg").read_text()
     assert (picture["waiting"], picture["paused_since"], picture["unowned_shards"]) == (4, None, 0)
     assert [(queue["title"], queue["waiting"]) for queue in picture["queues"]] == [
         ("TOP 100 A", 3),

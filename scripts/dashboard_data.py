@@ -21,6 +21,7 @@ REGISTRIES = {
     "scheduled": "scheduled_job_registry_count",
 }
 QUEUE_PLACEHOLDER = "QUEUE"
+SUSPENDED = "suspended"
 # A worker serves hundreds of queues; its row names so many of them.
 WORKER_QUEUES_SHOWN = 3
 # Their pages put these texts into HTML as they are, and whoever fills a catalogue or a queue decides on them.
@@ -84,6 +85,9 @@ def _make_harmless(response: Response) -> Response:
         document = response.get_json()
         for worker in document.get("workers", []):
             worker["queues"] = _shortened(worker["queues"])
+            # The page calls everybody idle who has no job in hand.
+            if worker["state"] == SUSPENDED:
+                worker["name"] += f" · {SUSPENDED}"
         headers = response.headers
         response = jsonify(_escaped(document))
         response.headers["Cache-Control"] = headers.get("Cache-Control", "no-store")

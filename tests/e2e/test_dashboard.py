@@ -108,3 +108,18 @@ def test_a_dashboard_without_a_password_does_not_start(stack: Stack) -> None:
     program = stack.launch(["scripts.dashboard"], RQ_DASHBOARD_PASSWORD="", DASHBOARD_PORT=str(free_port()))
     assert program.wait() == 1
     assert "RQ_DASHBOARD_PASSWORD" in program.log()
+
+
+def test_a_suspended_worker_is_called_so(dashboard: str, lasting_stack: Stack) -> None:
+    """The page itself would call it idle."""
+
+    def suspended() -> list[bool]:
+        answer = httpx.get(f"{dashboard}/0/data/workers.json", auth=(USERNAME, PASSWORD)).json()
+        return [worker["name"].endswith("suspended") for worker in answer["workers"]]
+
+    assert not any(suspended())
+    try:
+        assert lasting_stack.launch(["shared.manage", "pause"]).wait(60) == 0
+        wait_until(lambda: all(suspended()), "all workers are called suspended")
+    finally:
+        assert lasting_stack.launch(["shared.manage", "resume"]).wait(60) == 0

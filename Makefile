@@ -62,6 +62,7 @@ secrets: ## Make the passwords that docker-compose.yml needs, once, in ./secrets
 
 screenshots: $(VENV)/.dev-installed ## Take the pictures of docs/img anew; needs Chromium and its driver
 	SCREENSHOTS=docs/img $(PY) -m pytest tests/e2e/test_dashboard_in_browser.py
+	$(PY) -m scripts.drill --pictures docs/img
 
 drill: $(VENV)/.runtime-installed ## Break a throw-away system on purpose and check what every signal says
 	@$(PY) -m scripts.drill

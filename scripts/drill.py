@@ -14,6 +14,7 @@ from rich.table import Table
 
 from scripts.drill_checks import Looks
 from scripts.drill_metrics import DrillMetrics
+from scripts.drill_pictures import DrillPictures
 from scripts.drill_prometheus import LocalPrometheus, installed
 from scripts.drill_signals import Seen, observe
 from scripts.drill_stack import DrillStack
@@ -21,13 +22,17 @@ from scripts.drill_steps import Drill, Step
 from scripts.server_process import ServerError, free_port
 from scripts.terminal import console, say
 
-# In a pipe a table would be cut off at 80 columns.
-PLAIN_WIDTH = 240
+# In a pipe a table would be cut off at 80 columns, and this one is wide.
+PLAIN_WIDTH = 290
 
 
 def drill(
     report: Annotated[
         Path | None, typer.Option(help="Write what was seen to this file, as JSON.", dir_okay=False)
+    ] = None,
+    pictures: Annotated[
+        Path | None,
+        typer.Option(help="Take pictures into this folder, with Chromium.", file_okay=False, exists=True),
     ] = None,
 ) -> None:
     """Kill a worker, pause, fill a queue, resume, stop PostgreSQL, stop Valkey; check every signal each time.
@@ -41,7 +46,7 @@ def drill(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with tempfile.TemporaryDirectory(prefix="drill-") as directory, DrillStack(Path(directory)) as stack:
-            seen = _run(stack, Path(directory))
+            seen = _run(stack, Path(directory), pictures)
     except ServerError as error:
         say(str(error), style="red")
         raise typer.Exit(1) from error
@@ -52,7 +57,7 @@ def drill(
         raise typer.Exit(1)
 
 
-def _run(stack: DrillStack, directory: Path) -> list[Seen]:
+def _run(stack: DrillStack, directory: Path, folder: Path | None) -> list[Seen]:
     with ExitStack() as running:
         prometheus = None
         if installed():
@@ -61,14 +66,19 @@ def _run(stack: DrillStack, directory: Path) -> list[Seen]:
         else:
             say("alerts: not checked, prometheus is not installed (Debian: apt-get install prometheus)")
         metrics = DrillMetrics([port for ports in stack.metrics_ports.values() for port in ports])
+        pictures = running.enter_context(DrillPictures(stack, directory, folder)) if folder else None
         steps = Drill(stack, Looks(stack, metrics, prometheus)).steps()
-        return [one for step in steps for one in _take(step)]
+        return [one for step in steps for one in _take(step, pictures)]
 
 
-def _take(step: Step) -> list[Seen]:
+def _take(step: Step, pictures: DrillPictures | None) -> list[Seen]:
     say(f"{step.name} …")
     step.cause()
-    return [observe(step.name, check) for check in step.checks]
+    seen = [observe(step.name, check) for check in step.checks]
+    if pictures is not None:
+        for name, shown in step.pictures.items():
+            pictures.take(name, shown)
+    return seen
 
 
 def _print(seen: list[Seen]) -> None:

@@ -32,7 +32,7 @@ class DrillMetrics:
         """By how much a counter has grown since the mark, in words."""
         scraped = self._scrape()
         grown = sum(
-            _growth(_having(self._marked.get(url, {}), name, labels), _having(samples, name, labels))
+            growth(_having(self._marked.get(url, {}), name, labels), _having(samples, name, labels))
             for url, samples in scraped.items()
         )
         return f"+{grown:g}" + (f", at least {at_least} more" if grown >= at_least else "")
@@ -58,7 +58,7 @@ def _having(samples: Samples, name: str, labels: dict[str, str]) -> Samples:
     return {key: value for key, value in samples.items() if key[0] == name and labels.items() <= key[1]}
 
 
-def _growth(before: Samples, after: Samples) -> float:
+def growth(before: Samples, after: Samples) -> float:
     """A counter that fell belongs to a process that was started anew: it began at zero."""
     return sum(
         value - (before.get(key, 0) if before.get(key, 0) <= value else 0) for key, value in after.items()

@@ -42,7 +42,7 @@ class LocalPrometheus(ServerProcess):
         self._url = f"http://127.0.0.1:{port}"
 
     def alerts(self) -> str:
-        """Every active alert with its state, such as `RedisNotReady firing (part redis)`, or NONE."""
+        """Every active alert with its state, such as `RedisNotReady firing`, or else NONE."""
         answer = httpx.get(f"{self._url}/api/v1/alerts", timeout=HTTP_LIMIT_S).json()
         active = {f"{each['labels']['alertname']} {each['state']}" for each in answer["data"]["alerts"]}
         return ", ".join(sorted(active)) or NONE

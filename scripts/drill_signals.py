@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 LOOK_PAUSE_S = 0.2
-LOOK_LIMIT_S = 30.0
+# Longer than an alert on half a minute of waiting takes.
+LOOK_LIMIT_S = 60.0
 SEEN_LENGTH_MAX = 100
 BEFORE_MATCH = 12
 GAP = " … "

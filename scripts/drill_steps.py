@@ -5,9 +5,10 @@ A step's checks are a list; a new signal is one more line in the steps that it b
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from scripts.drill_checks import Looks
+from scripts.drill_pictures import TOP
 from scripts.drill_signals import Check
 from scripts.drill_stack import QUEUE_LIMIT, WORKERS, DrillStack
 
@@ -18,11 +19,12 @@ FULL_COURSE = "CS 225"
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """`cause` does it; then each check must come true, in order."""
+    """`cause` does it; then each check must come true, in order. `pictures`: file name -> what it shows."""
 
     name: str
     cause: Callable[[], object]
     checks: list[Check]
+    pictures: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -61,7 +63,7 @@ class Drill:
                 self.look.metric("registration_ready", 2),
                 self.look.metric("registration_shard_owned", SHARDS),
                 self.look.moved("registration_accepted_total", 1),
-                self.look.moved("registration_outcomes_total", 1, status="ENROLLED"),
+                self.look.moved("registration_outcomes_total", 1, result="ENROLLED"),
                 *self.look.alerts(),
             ],
         )
@@ -100,6 +102,7 @@ class Drill:
                 self.look.moved("registration_accepted_total", 1),
                 self.look.metric("registration_shard_waiting_requests", 1),
             ],
+            {"drill-dashboard-workers-suspended": "/0/view/workers"},
         )
 
     def _queue_full(self) -> Step:
@@ -119,6 +122,7 @@ class Drill:
                 *self.look.alerts_of_impatience(QUEUE_LIMIT, FULL_COURSE, "SubmissionsRefused firing"),
                 *self.look.alerts("OldestRequestTooOld firing"),
             ],
+            {"drill-dashboard-queue-full": "/", "drill-top-queue-full": TOP},
         )
 
     def _resumed(self) -> Step:
@@ -132,7 +136,7 @@ class Drill:
                 self.look.manage(f"course {FULL_COURSE} A", f"seats {QUEUE_LIMIT} of"),
                 self.look.ready('200 … "status":"ok"'),
                 self.look.metric("registration_shard_waiting_requests", 0),
-                self.look.moved("registration_outcomes_total", QUEUE_LIMIT + 2, status="ENROLLED"),
+                self.look.moved("registration_outcomes_total", QUEUE_LIMIT + 2, result="ENROLLED"),
                 self.look.metric("rq_workers", WORKERS, state="idle"),
                 *self.look.alerts(),
             ],
@@ -169,7 +173,7 @@ class Drill:
                 self.look.log_in("200 … access_token"),
                 self.look.metric("registration_ready", 1, part="postgresql"),
                 self.look.metric("registration_shard_owned", SHARDS),
-                self.look.moved("registration_outcomes_total", 1, status="ENROLLED"),
+                self.look.moved("registration_outcomes_total", 1, result="ENROLLED"),
                 *self.look.alerts(),
             ],
         )
@@ -203,7 +207,7 @@ class Drill:
                 self.look.manage("audit", "0 differences … exit code 0"),
                 self.look.metric("registration_ready", 1, part="redis"),
                 self.look.metric("registration_shard_owned", SHARDS),
-                self.look.moved("registration_outcomes_total", 1, status="ENROLLED"),
+                self.look.moved("registration_outcomes_total", 1, result="ENROLLED"),
                 *self.look.alerts(),
             ],
         )

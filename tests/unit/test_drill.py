@@ -1,0 +1,44 @@
+"""What the drill's own signals rest on: hastened rules, counters that begin anew, and words that are looked for."""
+
+import re
+
+import pytest
+
+from scripts.drill_metrics import Samples, growth
+from scripts.drill_prometheus import HASTE, RULES, hastened
+from scripts.drill_signals import Check, observe
+
+COUNTER = ("registration_accepted_total", frozenset({("operation", "REGISTER")}))
+PATIENCE = re.compile(r"(?:for: |\[)(\d+)(ms|s|m)\b")
+MILLISECONDS = {"ms": 1, "s": 1000, "m": 60_000}
+
+
+def patience_ms(rules: str) -> list[int]:
+    """How long each rule waits, and over which range it looks, in the order they stand."""
+    return [int(number) * MILLISECONDS[unit] for number, unit in PATIENCE.findall(rules)]
+
+
+def test_hastened_rules_wait_a_tenth_and_are_the_same_in_all_else() -> None:
+    """Else the drill would check other alerts than those of operations."""
+    rules = RULES.read_text()
+    assert [HASTE * each for each in patience_ms(hastened(rules))] == patience_ms(rules)
+    assert PATIENCE.sub("", hastened(rules)) == PATIENCE.sub("", rules)
+    assert len(patience_ms(rules)) >= rules.count("for: ") > 0
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "grown"),
+    [({}, {COUNTER: 3.0}, 3), ({COUNTER: 2.0}, {COUNTER: 3.0}, 1), ({COUNTER: 7.0}, {COUNTER: 3.0}, 3)],
+)
+def test_a_counter_that_fell_began_at_zero(before: Samples, after: Samples, grown: float) -> None:
+    """As Prometheus' own `increase` takes it: the process was started anew."""
+    assert growth(before, after) == grown
+
+
+def test_expected_pieces_are_found_in_their_order() -> None:
+    """What lies between them is left out where there is no room."""
+    seen = observe("step", Check("signal", "503 … queue_full", lambda: f"503 {'-' * 300} queue_full"))
+    assert seen.as_expected
+    assert len(seen.text) <= 100
+    assert seen.text.startswith("503")
+    assert seen.text.endswith("queue_full")

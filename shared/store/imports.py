@@ -66,6 +66,11 @@ STORED_HASHES = text("""
      WHERE student_number = ANY(CAST(:student_numbers AS text[]))
 """)
 
+STUDENT_IDS = text("""
+    SELECT id::text, student_number FROM students
+     WHERE student_number = ANY(CAST(:student_numbers AS text[]))
+""")
+
 STUDENTS = text("SELECT id::text, student_number FROM students ORDER BY student_number LIMIT :limit")
 
 
@@ -112,6 +117,12 @@ def stored_hashes(connection: Connection, student_numbers: Sequence[str]) -> dic
     """Student number -> password hash, of those that exist."""
     rows = connection.execute(STORED_HASHES, {"student_numbers": list(student_numbers)})
     return {row.student_number: row.password_hash for row in rows}
+
+
+def student_ids(connection: Connection, student_numbers: Sequence[str]) -> dict[str, str]:
+    """Student number -> id, of those that exist."""
+    rows = connection.execute(STUDENT_IDS, {"student_numbers": list(student_numbers)})
+    return {row.student_number: row.id for row in rows}
 
 
 def students(connection: Connection, limit: int) -> list[tuple[str, str]]:

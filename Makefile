@@ -8,7 +8,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && exit; \
 	done; echo python3)
 
-.PHONY: help venv venv-dev run test faults mutants advisories lint types check format audit bench bench-quick secrets screenshots drill clean
+.PHONY: help venv venv-dev run test faults mutants advisories lint types check format audit bench bench-quick bench-term locust locust-ui secrets screenshots drill clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -66,6 +66,30 @@ screenshots: $(VENV)/.dev-installed ## Take the pictures of docs/img anew; needs
 
 drill: $(VENV)/.runtime-installed ## Break a throw-away system on purpose and check what every signal says
 	@$(PY) -m scripts.drill
+
+bench-term: $(VENV)/.dev-installed ## Run the registration of a large university's whole term; some minutes
+	$(PY) -m bench.term
+
+# Of a load test; for example: make locust USERS=500 RUN_TIME=5m TAGS=rush
+USERS ?= 200
+RUN_TIME ?= 60s
+TAGS ?=
+LOCUST = LOCUST_STUDENTS=LOAD%06d LOCUST_STUDENT_COUNT=5000 LOCUST_PASSWORD=load-test \
+	LOCUST_TOKENS=.local/load-tokens.csv LOCUST_HOST=http://127.0.0.1:$${API_PORT:-8500} \
+	$(PY) -m locust -f locust/locustfile.py --users $(USERS) --spawn-rate $(USERS) --run-time $(RUN_TIME) \
+	--stop-timeout 30 $(if $(TAGS),--tags $(TAGS))
+# New courses for every run, or all of them would be full already.
+LOAD_TEST = [ -f .local/stack.env ] || { echo "Start the system first, in another terminal: make run" >&2; exit 1; }; \
+	set -a; . ./.local/stack.env; set +a; semester="Load test $$(date +%F\ %T)"; \
+	$(PY) -m scripts.make_courses --semester "$$semester" && \
+	$(PY) -m scripts.make_students --count 5000 --tokens .local/load-tokens.csv && \
+	LOCUST_SEMESTER="$$semester" $(LOCUST)
+
+locust: $(VENV)/.runtime-installed ## Load the running stack with Locust; the report is reports/locust.html
+	@$(LOAD_TEST) --headless --only-summary --html reports/locust.html
+
+locust-ui: $(VENV)/.runtime-installed ## The same from Locust's page on http://localhost:8585
+	@$(LOAD_TEST) --web-host 127.0.0.1 --web-port 8585 --class-picker
 
 clean: ## Remove .venv, caches and reports; the data in .local stay
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis reports htmlcov .coverage

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from functools import partial
 
-from bench import accepting, applying, end_to_end
+from bench import accepting, amplification, applying, end_to_end
 from bench.contestants import EMPTY_POST, ONE_STATEMENT, OURS, OURS_ACCEPTING, ROW_LOCK, SEED_STYLE
 from bench.ground import Ground
 from bench.scale import Scale
@@ -17,6 +17,7 @@ def rounds(ground: Ground, scale: Scale) -> Iterator[Step]:
         yield from _end_to_end(ground, scale)
         yield from _applying(ground, scale)
         yield from _accepting(ground, scale)
+        yield from amplification.steps(ground, scale)
 
 
 def _end_to_end(ground: Ground, scale: Scale) -> Iterator[Step]:

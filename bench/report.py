@@ -12,7 +12,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from bench import accepting, applying, end_to_end
+from bench import accepting, amplification, applying, end_to_end
 from bench.contestants import OURS, OURS_ACCEPTING
 from bench.picture import bars_picture, curves_picture
 from bench.ratios import Ratio, measured_ratios
@@ -44,6 +44,8 @@ def print_report(results: Results, console: Console) -> None:
         if trial.memory_mb:
             parts = ", ".join(f"{part} {size:.0f} MB" for part, size in trial.memory_mb.items())
             console.print(f"{trial.contest}: {parts}")
+    for copies, times in amplification.growth(results).items():
+        console.print(f"{copies} copies of every registration: finished in {times:.1f} times the time of one")
     void = [trial for trial in results.trials if trial.problems]
     for trial in void:
         console.print(

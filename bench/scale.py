@@ -29,6 +29,9 @@ class Scale:
     course_counts: tuple[int, ...]
     roster_sizes: tuple[int, ...]
     ledger_sizes: tuple[int, ...]
+    repeating_students: int
+    copies: tuple[int, ...]
+    """How often each of those students sends the same."""
 
 
 FULL = Scale(
@@ -49,6 +52,8 @@ FULL = Scale(
     course_counts=(1, 200, 2_000),
     roster_sizes=(30, 300, 3_000),
     ledger_sizes=(10_000, 1_000_000),
+    repeating_students=1_000,
+    copies=(1, 5, 50),
 )
 
 QUICK = Scale(
@@ -69,4 +74,6 @@ QUICK = Scale(
     course_counts=(),
     roster_sizes=(),
     ledger_sizes=(),
+    repeating_students=100,
+    copies=(1, 5),
 )

@@ -35,7 +35,7 @@ def course_rows(sizes: list[int]) -> list[dict[str, Any]]:
 
 def make_courses(
     semester: Annotated[str, typer.Option(help="Name of the semester; a new one starts with empty courses.")],
-    count: Annotated[int, typer.Option(min=1, max=10_000, help="How many sections.")] = 200,
+    count: Annotated[int, typer.Option(min=20, max=10_000, help="How many sections.")] = 200,
     seats: Annotated[
         int | None, typer.Option(min=1, help="Seats of them all together; 70 each by default.")
     ] = None,

@@ -77,9 +77,11 @@ class RegistrationClient:
             raise UnansweredError(message)
         return str(json.loads(response.body)["access_token"])
 
-    async def finish(self, operation: str, course_id: str, student: str, token: str) -> Finished:
-        """Submit `register` or `drop` and stay with it until its outcome is final."""
-        started, key, promised = time.monotonic(), str(uuid4()), False
+    async def finish(
+        self, operation: str, course_id: str, student: str, token: str, key: str | None = None
+    ) -> Finished:
+        """Submit `register` or `drop` and stay with it until its outcome is final; with a key of its own, unless given one."""
+        started, key, promised = time.monotonic(), key or str(uuid4()), False
         told = {"key": key, "operation": operation, "student": student, "course_id": course_id}
         request: dict[str, Any] | None = None
         try:

@@ -21,20 +21,30 @@ NO_LIMIT = "1000000"
 WAITING = "SELECT sum(applied_count)::bigint FROM courses WHERE id = ANY(CAST(:course_ids AS uuid[]))"
 
 
-def fill(ground: Ground, pairs: Sequence[tuple[str, str]]) -> None:
-    """Put a registration per (student id, course id) into the courses' queues, by the product's own acceptor."""
+def fill(ground: Ground, pairs: Sequence[tuple[str, str]], *, keyed: bool = False) -> None:
+    """Put a registration per (student id, course id) into the courses' queues, by the product's own acceptor.
+
+    `keyed`: each with an Idempotency-Key of its own, as good clients send.
+    """
     settings = ground.settings.model_copy(update={"queue_limit": int(NO_LIMIT)})
-    asyncio.run(_accept_all(settings, pairs))
+    asyncio.run(_accept_all(settings, pairs, keyed=keyed))
 
 
-async def _accept_all(settings: Settings, pairs: Sequence[tuple[str, str]]) -> None:
+async def _accept_all(settings: Settings, pairs: Sequence[tuple[str, str]], *, keyed: bool) -> None:
     client = async_client(settings)
     acceptor = Acceptor(client, settings)
     running = asyncio.create_task(acceptor.run())
     try:
         for start in range(0, len(pairs), AT_ONCE):
             asked = [
-                Asked(str(uuid4()), student_id, course_id, "Bench", Operation.REGISTER, None)
+                Asked(
+                    str(uuid4()),
+                    student_id,
+                    course_id,
+                    "Bench",
+                    Operation.REGISTER,
+                    str(uuid4()) if keyed else None,
+                )
                 for student_id, course_id in pairs[start : start + AT_ONCE]
             ]
             await asyncio.gather(*(acceptor.accept(one) for one in asked))

@@ -41,6 +41,10 @@ DATA_DIR = PROJECT_ROOT / ".local" / "bench-term"
 GRANTED = ("ENROLLED", "RESERVED")
 EXIT_VOID = 1
 
+RECORDED = """
+    SELECT request_id::text FROM registration_requests WHERE course_id = ANY(CAST(:course_ids AS uuid[]))
+"""
+
 
 def main(  # noqa: PLR0913, PLR0917 - the options of a command
     sections: Annotated[int, typer.Option(min=20, help="Sections of the term.")] = 2_900,
@@ -169,7 +173,7 @@ def _problems(ground: Ground, course_ids: Sequence[str], repeaters: Repeaters) -
         problems.append(f"out of order: {overtakers} were sent later and stand earlier")
     granted = sum(one.code in GRANTED for one in repeaters.registered)
     problems += verdicts.rosters_against_answers(ground, course_ids, granted)
-    recorded = {row[0] for row in ground.rows("SELECT request_id::text FROM registration_requests")}
+    recorded = {row[0] for row in ground.rows(RECORDED, course_ids=list(course_ids))}
     known = {one.request_id for one in repeaters.registered}
     if recorded != known:
         problems.append(f"lost: {len(known - recorded)}; not asked for: {len(recorded - known)}")

@@ -116,8 +116,13 @@ def install(app: FastAPI) -> None:
 
 
 def respond(problem: Problem, extra: Mapping[str, Any] | None = None) -> JSONResponse:
-    """The response that carries a problem."""
+    """The response that carries a problem, counted."""
     metrics.PROBLEMS.labels(problem.code).inc()
+    return response_to(problem, extra)
+
+
+def response_to(problem: Problem, extra: Mapping[str, Any] | None = None) -> JSONResponse:
+    """The response that carries a problem."""
     body = {
         "type": TYPE_PREFIX + problem.code,
         "title": problem.status.phrase,
@@ -129,12 +134,13 @@ def respond(problem: Problem, extra: Mapping[str, Any] | None = None) -> JSONRes
     return JSONResponse(body, problem.status, problem.headers, MEDIA_TYPE)
 
 
-def _on_problem(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001 - a handler's form
+# Handlers are `async` although they wait for nothing: the framework runs plain functions in threads, which costs far more.
+async def _on_problem(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001 - a handler's form
     assert isinstance(error, Problem)
     return respond(error)
 
 
-def _on_own_error(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001 - a handler's form
+async def _on_own_error(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001 - a handler's form
     assert isinstance(error, RegistrationSystemError)
     problem = translate(error)
     if problem.status is HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -142,7 +148,7 @@ def _on_own_error(request: Request, error: Exception) -> JSONResponse:  # noqa: 
     return respond(problem)
 
 
-def _on_invalid(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001 - a handler's form
+async def _on_invalid(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001 - a handler's form
     assert isinstance(error, RequestValidationError)
     findings = [
         {"location": ".".join(map(str, finding["loc"])), "message": str(finding["msg"])}
@@ -153,11 +159,11 @@ def _on_invalid(request: Request, error: Exception) -> JSONResponse:  # noqa: AR
     return respond(problem, {"errors": findings})
 
 
-def _on_http_error(request: Request, error: Exception) -> JSONResponse:
+async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     if error.status_code == HTTPStatus.BAD_REQUEST:
         # The framework's word for a body that it cannot decode.
-        return _on_invalid(request, invalid("body", str(error.detail)))
+        return await _on_invalid(request, invalid("body", str(error.detail)))
     return respond_to_http_error(error)
 
 
@@ -167,7 +173,7 @@ def respond_to_http_error(error: HTTPException) -> JSONResponse:
     return respond(Problem(status, HTTP_CODES.get(status, "http_error"), str(error.detail), error.headers))
 
 
-def _on_bug(request: Request, error: Exception) -> JSONResponse:
+async def _on_bug(request: Request, error: Exception) -> JSONResponse:
     log.error("unexpected error", method=request.method, path=request.url.path, exc_info=error)
     problem = translate(error)
     # This answer is given outside the middleware that gives all others their id, and needs it most.

@@ -29,6 +29,7 @@ from shared.course_queue.connection import (
 from shared.course_queue.rounds import CourseQueues
 from shared.course_queue.wakeups import WakeUps
 from shared.database import owner_engine
+from shared.garbage import spare_startup_objects
 from shared.rules import Status
 from shared.settings import Settings
 from shared.store.statement_times import observe_statements
@@ -87,6 +88,7 @@ class RegistrationWorker(Worker):
         export_metrics(self._settings)
         if self._found_durable_redis():
             self._announce()
+            spare_startup_objects()
             log.info("worker started", worker=self.name)
             with self._owner:
                 while self._wanted():

@@ -1,13 +1,13 @@
-"""PostgreSQL for coroutines: in threads of its own, so many and so long and no more."""
+"""PostgreSQL for coroutines: on the event loop itself, on so many connections, for so long and no longer."""
 
 import asyncio
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 
-from shared.database import pooled_engine, reading, writing
+from shared.database import event_loop_engine, reading_on_event_loop, writing_on_event_loop
 from shared.errors import DatabaseUnavailableError
 from shared.settings import Settings
 from shared.store.statement_times import observe_statements
@@ -17,11 +17,11 @@ Answer = TypeVar("Answer")
 
 
 class Database:
-    """A pool of connections with a thread each."""
+    """A pool of connections, and the queries of `shared.store` on them."""
 
     def __init__(self, settings: Settings) -> None:
-        self.engine = observe_statements(pooled_engine(settings, "registration-api"))
-        self._threads = ThreadPoolExecutor(settings.database_pool_size, thread_name_prefix="postgresql")
+        self._engine = event_loop_engine(settings, "registration-api")
+        self.engine = observe_statements(self._engine.sync_engine)
         self._limit_s = settings.read_timeout_ms / 1000
 
     async def read(
@@ -35,19 +35,17 @@ class Database:
         Raises DatabaseUnavailableError, after `read_timeout_ms` also when PostgreSQL is frozen and says nothing at all.
         """
 
-        def run() -> Answer:
-            with reading(self.engine) as connection:
-                return query(connection, *arguments, **options)
+        async def run() -> Answer:
+            async with reading_on_event_loop(self._engine) as connection:
+                return await connection.run_sync(query, *arguments, **options)
 
-        def run_again_if_disconnected() -> Answer:
+        async with self._limited():
             try:
-                return run()
+                return await run()
             except DatabaseUnavailableError as error:
                 if not getattr(error.__cause__, "connection_invalidated", False):
                     raise
-                return run()
-
-        return await self._in_thread(run_again_if_disconnected)
+                return await run()
 
     async def write(
         self,
@@ -56,21 +54,17 @@ class Database:
         **options: Parameters.kwargs,
     ) -> Answer:
         """Run a statement of `shared.store` in a transaction of its own. Raises as `read`, but is never run again."""
+        async with self._limited(), writing_on_event_loop(self._engine) as connection:
+            return await connection.run_sync(statement, *arguments, **options)
 
-        def run() -> Answer:
-            with writing(self.engine) as connection:
-                return statement(connection, *arguments, **options)
-
-        return await self._in_thread(run)
-
-    async def _in_thread(self, run: Callable[[], Answer]) -> Answer:
+    @asynccontextmanager
+    async def _limited(self) -> AsyncIterator[None]:
         try:
-            future = asyncio.get_running_loop().run_in_executor(self._threads, run)
-            return await asyncio.wait_for(future, self._limit_s)
+            async with asyncio.timeout(self._limit_s):
+                yield
         except TimeoutError as error:
             raise DatabaseUnavailableError from error
 
-    def close(self) -> None:
-        """Close every connection; what still runs in a thread ends by its own time limits."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-        self.engine.dispose()
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._engine.dispose()

@@ -1,12 +1,15 @@
 """Connections to PostgreSQL, and the only place that commits."""
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import Any
 
+import asyncpg
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from shared import metrics
@@ -18,17 +21,31 @@ CONNECT_TIMEOUT_S = 3
 UNACKNOWLEDGED_TIMEOUT_MS = 5_000
 # A request is blamed only for what its own data can cause: data exceptions and broken constraints.
 REQUEST_FAULT_CLASSES = ("22", "23")
+# What asyncpg raises while it connects, which SQLAlchemy passes on as it is.
+CONNECTION_FAILED = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
-def pooled_engine(settings: Settings, application_name: str) -> Engine:
-    """A pool for reads of one statement each, without a transaction around it; it ends after `read_timeout_ms`."""
-    return create_engine(
-        settings.sqlalchemy_url,
+def event_loop_engine(settings: Settings, application_name: str) -> AsyncEngine:
+    """A pool on the event loop, without a transaction around a statement, which ends after `read_timeout_ms`.
+
+    A thread per read would have to wait for the interpreter several times while the event loop is busy.
+    """
+    session = {
+        "application_name": application_name,
+        "timezone": "UTC",
+        "statement_timeout": str(settings.read_timeout_ms),
+    }
+    # The driver reads the URL itself, for it knows the options that other PostgreSQL clients take.
+    connect = partial(
+        asyncpg.connect, settings.postgresql_url, timeout=CONNECT_TIMEOUT_S, server_settings=session
+    )
+    return create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=connect,
         pool_size=settings.database_pool_size,
         max_overflow=0,
         pool_timeout=CONNECT_TIMEOUT_S,
         isolation_level="AUTOCOMMIT",
-        connect_args=_connect_args(application_name, {"statement_timeout": settings.read_timeout_ms}),
     )
 
 
@@ -92,6 +109,26 @@ def reading(engine: Engine) -> Iterator[Connection]:
         if is_request_fault(error):
             raise
         raise DatabaseUnavailableError from error
+
+
+@asynccontextmanager
+async def reading_on_event_loop(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """The same on the event loop."""
+    try:
+        async with engine.connect() as connection:
+            yield connection
+    except (SQLAlchemyError, *CONNECTION_FAILED) as error:
+        if isinstance(error, SQLAlchemyError) and is_request_fault(error):
+            raise
+        raise DatabaseUnavailableError from error
+
+
+@asynccontextmanager
+async def writing_on_event_loop(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A connection in one transaction, committed when the block ends. Raises as `reading_on_event_loop`."""
+    transactional = engine.execution_options(isolation_level="READ COMMITTED")
+    async with reading_on_event_loop(transactional) as connection, connection.begin():
+        yield connection
 
 
 @contextmanager

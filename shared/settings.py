@@ -140,11 +140,12 @@ class Settings(BaseSettings):
     bcrypt_cost: Annotated[int, Field(ge=4, le=16)] = Field(
         12, description="Each step doubles the work of a login, and of an attacker."
     )
-    login_threads: Annotated[int, Field(ge=1)] = Field(
-        1, description="Threads that hash passwords; more would starve accepting."
+    login_processes: Annotated[int, Field(ge=1)] = Field(
+        1,
+        description="Processes per API process that hash passwords, whenever nothing else wants the processor.",
     )
     login_queue_limit: Annotated[int, Field(ge=1)] = Field(
-        64, description="Logins waiting for a thread before the answer is 503."
+        64, description="Logins waiting to be hashed before the answer is 503."
     )
     login_failures_per_minute: Annotated[int, Field(ge=1)] = Field(
         10, description="Failed logins per account and address before 429."
@@ -222,6 +223,11 @@ class Settings(BaseSettings):
             message = "ALLOW_UNSAFE_REDIS is for development only"
             raise ValueError(message)
         return self
+
+    @property
+    def postgresql_url(self) -> str:
+        """The database URL without a driver's name."""
+        return "postgresql://" + self.database_url.partition("://")[2]
 
     @property
     def sqlalchemy_url(self) -> str:

@@ -8,15 +8,15 @@ from sqlalchemy import Connection, RowMapping, text
 from shared.rules import Window
 
 SEMESTERS = text(
-    "SELECT id, name, registration_start, registration_end FROM semesters ORDER BY registration_start DESC, id"
+    "SELECT id::text, name, registration_start, registration_end FROM semesters ORDER BY registration_start DESC, id"
 )
 
 SEMESTER = text(
-    "SELECT id, name, registration_start, registration_end FROM semesters WHERE id = :semester_id"
+    "SELECT id::text, name, registration_start, registration_end FROM semesters WHERE id = :semester_id"
 )
 
 COURSE_COLUMNS = """
-    c.id, c.semester_id, c.external_id, c.code, c.section, c.course_name, c.professor, c.schedule, c.credits,
+    c.id::text, c.semester_id::text, c.external_id, c.code, c.section, c.course_name, c.professor, c.schedule, c.credits,
     c.max_capacity, c.reserve_limit, c.enrolled_count, c.reserved_count
 """
 

@@ -12,15 +12,15 @@ REPLACE_HASH = text("""
 """)
 
 MY_COURSES = text("""
-    SELECT c.id AS course_id, c.external_id, c.code, c.section, c.course_name, c.professor, c.schedule, c.credits,
-           r.status, r.reserve_position, r.created_at AS registered_at
+    SELECT c.id::text AS course_id, c.external_id, c.code, c.section, c.course_name, c.professor, c.schedule, c.credits,
+           r.status::text, r.reserve_position, r.created_at AS registered_at
       FROM course_registrations r JOIN courses c ON c.id = r.course_id
      WHERE r.student_id = :student_id AND c.semester_id = :semester_id
      ORDER BY c.code, c.section, c.id
 """)
 
 REQUEST_COLUMNS = """
-    request_id::text, course_id::text, student_id::text, operation, status, result, reason, reserve_position,
+    request_id::text, course_id::text, student_id::text, operation::text, status::text, result::text, reason, reserve_position,
     sequence, accepted_at, applied_at
 """
 
@@ -30,8 +30,8 @@ REQUESTS_PAGE = text(f"""
     SELECT {REQUEST_COLUMNS}
       FROM registration_requests
      WHERE student_id = :student_id
-       AND (CAST(:before AS timestamptz) IS NULL
-            OR (accepted_at, request_id) < (CAST(:before AS timestamptz), CAST(:before_id AS uuid)))
+       AND (CAST(:before AS text) IS NULL
+            OR (accepted_at, request_id) < (CAST(CAST(:before AS text) AS timestamptz), CAST(:before_id AS uuid)))
      ORDER BY accepted_at DESC, request_id DESC
      LIMIT :limit
 """)  # noqa: S608 - constants only

@@ -9,7 +9,7 @@ from sqlalchemy import RowMapping
 from api.hub import Waiter
 from api.problems import not_found
 from api.services import Services
-from shared.course_queue.lookups import Found, look_up
+from shared.course_queue.lookups import Found, look_up, show_outcome
 from shared.errors import DatabaseUnavailableError, QueueUnavailableError
 from shared.requests import bears_mark_of, rfc3339
 from shared.rules import Status
@@ -29,7 +29,8 @@ async def current_document(services: Services, request_id: str, student_id: str)
 
     Redis is asked before the ledger: a request leaves Redis only after its ledger row is committed, so in this order it
     cannot be missed by both. The ledger is asked even while Redis shows it waiting, so that no answer is ever older
-    than one already given from the ledger.
+    than one already given from the ledger; and what is told from there Redis shows as well from then on, so that this
+    holds while PostgreSQL is away.
 
     Raises Problem 404 when there is none or it is another student's, or the error of the part that could not be asked.
     """
@@ -47,12 +48,19 @@ async def current_document(services: Services, request_id: str, student_id: str)
     if row is not None:
         if not _is_own(row, student_id):
             raise not_found(WHAT)
-        return ledger_document(row)
+        return await _told(services, ledger_document(row), waiting=found is not None)
     if found is not None:
         return found.document
     if queue_error is not None:
         raise queue_error
     raise not_found(WHAT)
+
+
+async def _told(services: Services, document: Document, *, waiting: bool) -> Document:
+    """A final document, after Redis shows it too where it still waits: PostgreSQL may be away at the next look."""
+    if waiting:
+        await show_outcome(services.redis, document["request_id"], document)
+    return document
 
 
 def _is_own(row: RowMapping, student_id: str) -> bool:

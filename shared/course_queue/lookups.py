@@ -12,7 +12,7 @@ from shared.course_queue import keys, scripts
 from shared.course_queue.accepting import Asked
 from shared.course_queue.connection import RedisFailure, ScriptMissing
 from shared.errors import KeyConflictError, QueueUnavailableError
-from shared.requests import Place, moment, waiting_document
+from shared.requests import Place, encode_compactly, moment, waiting_document
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,20 +29,27 @@ async def look_up(client: redis.asyncio.Redis, request_id: str) -> Found | None:
 
     Raises QueueUnavailableError.
     """
-    try:
-        with metrics.REDIS_TIME.labels("look_up").time():
-            data, outcome, applied, pace_us = await _run_look_up(client, request_id)
-    except RedisFailure as error:
-        raise QueueUnavailableError(str(error)) from error
+    with metrics.REDIS_TIME.labels("look_up").time():
+        data, outcome, applied, pace_us = await _run(client, scripts.LOOK_UP, keys.job(request_id))
     return _found(data, outcome, applied, pace_us)
 
 
-async def _run_look_up(client: redis.asyncio.Redis, request_id: str) -> list[Any]:
+async def show_outcome(client: redis.asyncio.Redis, request_id: str, document: dict[str, Any]) -> None:
+    """Let Redis show, from now on, a committed outcome of a request that still waits there.
+
+    Raises QueueUnavailableError.
+    """
+    await _run(client, scripts.SHOW_OUTCOME, keys.job(request_id), encode_compactly(document))
+
+
+async def _run(client: redis.asyncio.Redis, script: scripts.LuaScript, key: str, *arguments: str) -> Any:
     try:
-        reply: list[Any] = await client.evalsha(scripts.LOOK_UP.digest, 1, keys.job(request_id))
-    except ScriptMissing:
-        reply = await client.eval(scripts.LOOK_UP.source, 1, keys.job(request_id))
-    return reply
+        try:
+            return await client.evalsha(script.digest, 1, key, *arguments)
+        except ScriptMissing:
+            return await client.eval(script.source, 1, key, *arguments)
+    except RedisFailure as error:
+        raise QueueUnavailableError(str(error)) from error
 
 
 def _found(data: bytes | None, outcome: bytes | None, applied: int, pace_us: int) -> Found | None:

@@ -16,9 +16,10 @@ class LuaScript:
 
 ACCEPT: Final = LuaScript("accept")
 LOOK_UP: Final = LuaScript("look_up")
+SHOW_OUTCOME: Final = LuaScript("show_outcome")
 PEEK: Final = LuaScript("peek")
 FINISH: Final = LuaScript("finish")
 RETIRE: Final = LuaScript("retire")
 OVERVIEW: Final = LuaScript("overview")
 SURVEY: Final = LuaScript("survey")
-ALL: Final = (ACCEPT, LOOK_UP, PEEK, FINISH, RETIRE, OVERVIEW, SURVEY)
+ALL: Final = (ACCEPT, LOOK_UP, SHOW_OUTCOME, PEEK, FINISH, RETIRE, OVERVIEW, SURVEY)

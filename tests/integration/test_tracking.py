@@ -100,6 +100,22 @@ def test_what_the_ledger_has_is_final_even_while_redis_shows_it_waiting(case: Ca
     assert case.conversation(look) == "APPLIED"
 
 
+def test_what_was_told_as_final_stays_final_while_postgresql_is_away(case: Case, apply: Apply) -> None:
+    """Redis still has the request waiting, but its outcome has been told: no later answer may say less."""
+
+    async def look(services: Services) -> list[str]:
+        await asyncio.to_thread(case.commit, apply)
+        first = await case.status(services)
+        event.listen(services.database.engine, "before_cursor_execute", _be_away)
+        return [first, await case.status(services)]
+
+    assert case.conversation(look) == ["APPLIED", "APPLIED"]
+
+
+def _be_away(*_context: Any) -> None:
+    raise OSError
+
+
 def test_anothers_request_does_not_exist(case: Case, apply: Apply) -> None:
     """Neither while it waits, nor when it has ended, nor once Redis has forgotten it."""
 

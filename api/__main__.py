@@ -39,6 +39,7 @@ def main(
             host=host,
             port=port,
             workers=processes,
+            http="api.door:Door",
             access_log=access_log,
             # Ours is configured, here and in every process that imports the application.
             log_config=None,

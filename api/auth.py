@@ -62,7 +62,7 @@ def _address(request: Request) -> str:
 async def _token_for(services: Services, student_number: str, password: str, address: str) -> Token:
     if len(password.encode()) > PASSWORD_BYTES_MAX:
         raise PasswordTooLongError
-    with services.hashing.place():
+    async with services.hashing.place():
         known = await _authenticated(services, student_number, password, address)
     token, expires_in = issue_token(services.settings, known.student_id, student_number)
     return Token(access_token=token, expires_in=expires_in)

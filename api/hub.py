@@ -11,6 +11,7 @@ import redis.asyncio
 from shared.course_queue import keys
 
 LISTEN_TIMEOUT_S = 1.0
+WOKEN_PER_TURN = 16
 
 Outcome = dict[str, Any]
 Waiter = asyncio.Future[Outcome | None]
@@ -57,7 +58,7 @@ class OutcomeHub:
             while True:
                 message = await pubsub.get_message(timeout=LISTEN_TIMEOUT_S)
                 if message is not None:
-                    self._deliver(json.loads(message["data"]))
+                    await self._deliver(json.loads(message["data"]))
 
     def _wake_all(self) -> None:
         """After a gap everybody looks for themselves."""
@@ -65,12 +66,13 @@ class OutcomeHub:
             for waiter in waiters:
                 _complete(waiter, None)
 
-    def _deliver(self, outcomes: list[Outcome]) -> None:
-        if not self._waiters:
-            return
-        for outcome in outcomes:
-            for waiter in self._waiters.get(outcome["request_id"], ()):
-                _complete(waiter, outcome)
+    async def _deliver(self, outcomes: list[Outcome]) -> None:
+        """Wake those who wait for these, a few per turn of the event loop: whatever else comes in waits for no round."""
+        for start in range(0, len(outcomes), WOKEN_PER_TURN):
+            for outcome in outcomes[start : start + WOKEN_PER_TURN]:
+                for waiter in self._waiters.get(outcome["request_id"], ()):
+                    _complete(waiter, outcome)
+            await asyncio.sleep(0)
 
 
 def _complete(waiter: Waiter, outcome: Outcome | None) -> None:

@@ -1,15 +1,8 @@
-"""Checking passwords without letting a login storm, or an attacker, take the machine."""
+"""Limits on failed logins, which no attacker can turn against the student."""
 
-import asyncio
-import os
-import sys
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from hashlib import sha256
 from http import HTTPStatus
-from typing import TypeVar
 
 import redis.asyncio
 import structlog
@@ -25,68 +18,8 @@ from shared.settings import Settings
 
 log = structlog.get_logger()
 
-Answer = TypeVar("Answer")
-BUSY_RETRY_AFTER_S = 2
 WINDOW_S = 60
-PRIORITY_LOWEST = 19
 ADDRESS_KNOWN_S = 30 * 24 * 3600
-
-
-def _give_way() -> None:
-    """Let this thread have the processor only when nobody else wants it: accepting must not wait for hashing."""
-    if sys.platform == "linux":
-        # Elsewhere a priority is the whole process's.
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), PRIORITY_LOWEST)
-
-
-class HashingPool:
-    """A few threads for bcrypt, and a bounded queue before them."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._threads = ThreadPoolExecutor(
-            settings.login_threads, thread_name_prefix="bcrypt", initializer=_give_way
-        )
-        self._limit = settings.login_queue_limit
-        self._thread_count = settings.login_threads
-        self._waiting = 0
-
-    @contextmanager
-    def place(self) -> Iterator[None]:
-        """One login's place in the queue. Taken before anything else, so that a storm costs nothing but the refusal.
-
-        Raises Problem 503 when too many have one.
-        """
-        self.require_room()
-        self._count_waiting(+1)
-        try:
-            yield
-        finally:
-            self._count_waiting(-1)
-
-    def require_room(self) -> None:
-        """Raises Problem 503 when too many have a place."""
-        if self._waiting >= self._limit:
-            metrics.LOGINS.labels("busy").inc()
-            raise Problem(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                "login_busy",
-                "Too many logins at this moment.",
-                {"Retry-After": str(BUSY_RETRY_AFTER_S)},
-            )
-
-    def _count_waiting(self, change: int) -> None:
-        self._waiting += change
-        hashing = min(self._waiting, self._thread_count)
-        metrics.LOGINS_HASHING.labels("bcrypt").set(hashing)
-        metrics.LOGINS_WAITING.labels("bcrypt").set(self._waiting - hashing)
-
-    async def run(self, function: Callable[..., Answer], *arguments: object) -> Answer:
-        """Call a function of `shared.security` off the event loop, in turn."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
-
-    def close(self) -> None:
-        """Let the hashing in hand end and take no more."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 class FailureLimits:

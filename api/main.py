@@ -1,4 +1,4 @@
-"""The application: routes, error handling and start-up put together. Run with `uvicorn api.main:app`."""
+"""The application: routes, error handling and start-up put together. Run with `python -m api`."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,7 +10,7 @@ from structlog.typing import EventDict
 
 from api import auth, courses, documentation, operations, problems, requests, semesters
 from api.body_limit import BodyLimit
-from api.login_gate import LoginGate
+from api.door import HASHING
 from api.services import running_services
 from api.state_metrics import StateMetrics
 from api.stopping import told_to_stop
@@ -48,12 +48,12 @@ def create_app(settings: Settings) -> FastAPI:
     configure_logging(settings.log_level, add_correlation_id)
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         async with running_services(settings) as services:
             app.state.services = services
             app.state.state_metrics = StateMetrics(services)
             with told_to_stop(services.hub.close):
-                yield
+                yield {HASHING: services.hashing}
 
     app = Application(
         title="Course registration", version="0.1.0", description=DESCRIPTION, lifespan=lifespan
@@ -64,7 +64,6 @@ def create_app(settings: Settings) -> FastAPI:
     for module in (auth, semesters, courses, requests, operations):
         app.include_router(module.router)
     app.add_middleware(BodyLimit, max_bytes=settings.request_body_max_bytes)
-    app.add_middleware(LoginGate)
     app.add_middleware(CorrelationIdMiddleware)
     return app
 

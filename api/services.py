@@ -12,10 +12,12 @@ from api.budgets import SubmissionBudget
 from api.cached_pages import CachedPages
 from api.catalogue import Catalogue
 from api.database import Database
+from api.hashing import HashingPool
 from api.hub import OutcomeHub
-from api.logins import FailureLimits, HashingPool
+from api.logins import FailureLimits
 from shared.course_queue.accepting import Acceptor
 from shared.course_queue.connection import async_client, verify_durability
+from shared.garbage import spare_startup_objects
 from shared.security import TokenVerifier
 from shared.settings import Settings
 from shared.tracing import tracer_of
@@ -71,13 +73,14 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
         asyncio.create_task(_keep_running(background.run))
         for background in (services.acceptor, services.hub, services.catalogue)
     ]
+    spare_startup_objects()
     try:
         yield services
     finally:
         await _end(tasks)
         services.hashing.close()
         await client.aclose()
-        database.close()
+        await database.close()
         if tracer is not None:
             tracer.close()
 

@@ -27,13 +27,18 @@ class Contestant:
     """Something that answers `POST /courses/{id}/register`. `app` is an ASGI application, `others` further modules."""
 
     name: str
-    app: str
+    app: str = ""
     others: tuple[str, ...] = ()
-    processes: int = 1
+
+    def api(self, port: int) -> list[str]:
+        """The module that serves it on a port, and its arguments. Without an `app` it is this system's own API."""
+        if self.app:
+            return ["uvicorn", self.app, "--port", str(port), *UVICORN_OPTIONS]
+        return ["api", "--port", str(port)]
 
 
-OURS = Contestant("this system", "api.main:app", ("worker",))
-OURS_ACCEPTING = Contestant("this system, accepting", "api.main:app")
+OURS = Contestant("this system", others=("worker",))
+OURS_ACCEPTING = Contestant("this system, accepting")
 SEED_STYLE = Contestant("seed-style peer (ORM)", "bench.peers.seed_style:app")
 ROW_LOCK = Contestant("simple peer (asyncpg, row lock)", "bench.peers.row_lock:app")
 ONE_STATEMENT = Contestant("simple peer (asyncpg, one statement)", "bench.peers.one_statement:app")
@@ -60,8 +65,7 @@ class Running:
 def running(ground: Ground, contestant: Contestant, **settings: str) -> Iterator[Running]:
     """Run a contestant's programs for as long as the block lasts. Raises ServerError when one does not start."""
     port = free_port()
-    api = ["uvicorn", contestant.app, "--port", str(port), *UVICORN_OPTIONS]
-    api += ["--workers", str(contestant.processes)] if contestant.processes > 1 else []
+    api = contestant.api(port)
     with ExitStack() as stack:
         children = [stack.enter_context(started(ground, "api", api, **settings))]
         children += [

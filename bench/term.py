@@ -15,7 +15,6 @@ from rich.console import Console
 
 from bench import verdicts
 from bench.contestants import (
-    UVICORN_OPTIONS,
     Running,
     all_shards_owned,
     server_pids,
@@ -122,8 +121,7 @@ def run_term(  # noqa: PLR0913, PLR0917 - what makes a term
 @contextmanager
 def _system(ground: Ground, workers: int, api_processes: int) -> Iterator[Running]:
     port = free_port()
-    api = ["uvicorn", "api.main:app", "--port", str(port), *UVICORN_OPTIONS]
-    api += ["--workers", str(api_processes)] if api_processes > 1 else []
+    api = ["api", "--port", str(port), "--processes", str(api_processes)]
     worker = ["worker", "--processes", str(workers)]
     with ExitStack() as stack:
         children = [

@@ -123,6 +123,8 @@ class HttpClient:
                 raise
             if connection.usable:
                 self._idle.append(connection)
+            else:
+                connection.close()
             return response
 
     async def _connection(self) -> Connection:

@@ -29,7 +29,7 @@ LOGINS = Counter(
 )
 LOGINS_WAITING = Gauge(
     "registration_logins_waiting",
-    "Logins that wait for a hashing thread.",
+    "Logins that wait to be hashed.",
     ["pool"],
     multiprocess_mode="livesum",
 )

@@ -75,7 +75,7 @@ class Stack:
             if self._workers is not None and self._workers.running:
                 self._workers.stop()
             self.start_workers()
-        if self._api is None or not self._is_usual(self._api, uvicorn(self.api_port)):
+        if self._api is None or not self._is_usual(self._api, api(self.api_port)):
             self.kill_api()
             self.start_api()
 
@@ -142,7 +142,7 @@ class Stack:
 
     def start_api(self, **overrides: str) -> None:
         """Start the API and wait until it answers."""
-        self._api = self.launch(uvicorn(self.api_port), **overrides)
+        self._api = self.launch(api(self.api_port), **overrides)
         self._wait_for_api(self._api, self.api_url)
 
     def _wait_for_api(self, program: Program, url: str) -> None:
@@ -169,7 +169,7 @@ class Stack:
         """A second API process with other settings, on the same servers; the block gets a client of it."""
         port = free_port()
         url = f"http://127.0.0.1:{port}"
-        program = self.launch(uvicorn(port), **overrides)
+        program = self.launch(api(port), **overrides)
         self._extra.append(program)
         try:
             self._wait_for_api(program, url)
@@ -278,9 +278,6 @@ class Stack:
         self.close()
 
 
-def uvicorn(port: int) -> list[str]:
+def api(port: int) -> list[str]:
     """The command that runs the API on a port."""
-    return [
-        *("uvicorn", "api.main:app", "--host", "127.0.0.1", "--port", str(port)),
-        *("--log-level", "warning"),
-    ]
+    return ["api", "--host", "127.0.0.1", "--port", str(port)]

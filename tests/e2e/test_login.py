@@ -134,7 +134,7 @@ def test_a_student_under_attack_can_log_in_from_where_they_did_before(stack: Sta
 
 
 def test_logins_of_students_who_do_not_exist_cost_as_much_as_others(stack: Stack) -> None:
-    """They take their turn at the hashing thread like any other: the time of an answer does not tell who exists."""
+    """They take their turn at the hashing like any other: the time of an answer does not tell who exists."""
     with (
         stack.another_api(BCRYPT_COST="12", LOGIN_QUEUE_LIMIT="1") as http,
         ThreadPoolExecutor(8) as devices,
@@ -144,7 +144,7 @@ def test_logins_of_students_who_do_not_exist_cost_as_much_as_others(stack: Stack
 
 
 def test_a_login_storm_is_refused_at_the_door_with_retry_after(stack: Stack, campus: Campus) -> None:
-    """When too many logins wait for the hashing thread, the rest are told to come back, and those taken succeed."""
+    """When too many logins wait to be hashed, the rest are told to come back, and those taken succeed."""
     students = campus.students(8)
     with (
         stack.another_api(BCRYPT_COST="12", LOGIN_QUEUE_LIMIT="1") as http,

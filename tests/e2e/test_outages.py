@@ -194,7 +194,7 @@ def test_the_api_refuses_to_start_on_a_redis_that_may_lose_requests(stack: Stack
         client.config_set("appendfsync", "everysec")
         try:
             stack.stop_workers()
-            for arguments in (["worker"], ["uvicorn", "api.main:app", "--port", "0"]):
+            for arguments in (["worker"], ["api", "--port", "1"]):
                 program = stack.launch(arguments)
                 assert program.wait() != 0
                 assert "appendfsync is everysec, must be always" in program.log()

@@ -6,7 +6,7 @@ import httpx
 
 from scripts.local_servers import LocalPostgres, LocalValkey, free_port
 from tests.e2e.program import Program
-from tests.e2e.stack import HTTP_TIMEOUT_S, uvicorn
+from tests.e2e.stack import HTTP_TIMEOUT_S, api
 from tests.faults.crew import WORKERS, Crew
 from tests.faults.hosts import Hosts
 
@@ -46,7 +46,7 @@ class CampusNetwork(Crew):
     def start_api(self, **overrides: str) -> None:
         """Start the API on its host and wait until it answers."""
         address = self.hosts.address_of(API_HOST)
-        arguments = [address if word == LOOPBACK else word for word in uvicorn(self.api_port)]
+        arguments = [address if word == LOOPBACK else word for word in api(self.api_port)]
         self._api = self._launch_on(API_HOST, arguments, **overrides)
         self._wait_for_api(self._api, self.api_url)
 

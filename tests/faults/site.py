@@ -14,7 +14,7 @@ import psutil
 
 from scripts.local_servers import free_port
 from tests.e2e.program import Program
-from tests.e2e.stack import HTTP_TIMEOUT_S, uvicorn
+from tests.e2e.stack import HTTP_TIMEOUT_S, api
 from tests.faults.crew import WORKERS, Crew
 from tests.faults.proxy import Proxy
 
@@ -52,7 +52,7 @@ class Site(Crew):
     def roll_api(self, **overrides: str) -> None:
         """Replace the API as a rolling deployment does: the new one is ready before the old one is told to go."""
         old, port = self.api, free_port()
-        self._api = self.launch(uvicorn(port), **self.route("api"), **overrides)
+        self._api = self.launch(api(port), **self.route("api"), **overrides)
         self._wait_for_api(self._api, f"http://{LOOPBACK}:{port}")
         self.api_port = self.wires["client-api"].target = port
         # uvicorn ends with the signal it was sent, after it has finished.

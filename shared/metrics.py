@@ -65,6 +65,12 @@ SHARD_CHANGES = Counter(
 )
 RETRIES = Counter("registration_retries", "Turns of a worker that failed, by the part at fault.", ["part"])
 RETRY_PARTS = ("PostgreSQL", "Redis", "worker")
+HELD_COURSES = Gauge(
+    "registration_held_courses",
+    "Courses that stand still in a worker's hands: their own rows are damaged, or another release must read them.",
+    ["reason"],
+)
+HELD_REASONS = ("damaged", "other_release")
 
 POSTGRESQL_TIME = Summary(
     "registration_postgresql_seconds", "PostgreSQL round trips by statement.", ["statement"]

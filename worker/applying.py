@@ -1,6 +1,7 @@
 """One round: contiguous prefixes of several courses' queues, decided and written in one transaction (rule B).
 
 What the data of a single request breaks is narrowed down to that request, which ends as FAILED at its own place.
+Where not even that can be written, the course's own rows are damaged: it is held, and the rest of the round goes on.
 """
 
 from collections.abc import Iterable, Sequence
@@ -28,10 +29,12 @@ class AppliedRound:
     """Entries whose outcomes are committed, in order, and what was wrong with the failed ones, by request id.
 
     Entries of a course that somebody else has locked are in neither: they wait for the next round.
+    So are those of a course that is `held` because its own rows refuse every outcome: course -> what is wrong with it.
     """
 
     finished: list[tuple[QueueEntry, Outcome]] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
+    held: dict[str, str] = field(default_factory=dict)
 
 
 def apply_round(connection: Connection, entries: Sequence[QueueEntry], worker: str) -> AppliedRound:
@@ -42,17 +45,26 @@ def apply_round(connection: Connection, entries: Sequence[QueueEntry], worker: s
     """
     if not entries:
         return AppliedRound()
+    applied = _try(connection, entries, worker)
+    if isinstance(applied, AppliedRound):
+        return applied
+    if len(entries) == 1:
+        return _fail(connection, entries[0], worker, problem=applied)
+    return _apply_halves(connection, entries, worker)
+
+
+def _try(
+    connection: Connection, entries: Sequence[QueueEntry], worker: str, failing: str | None = None
+) -> AppliedRound | str:
+    """One transaction, or what is wrong with the data; then nothing of it is written. Raises as `apply_round`."""
     try:
-        return _apply(connection, entries, worker)
+        return _apply(connection, entries, worker, failing)
     except SQLAlchemyError as error:
         if not is_request_fault(error):
             raise
-        problem = _describe(error)
+        return _describe(error)
     except Exception as error:  # noqa: BLE001 - a bug must end one request, not the queue
-        problem = _describe(error)
-    if len(entries) == 1:
-        return _fail(connection, entries[0], worker, problem)
-    return _apply_halves(connection, entries, worker)
+        return _describe(error)
 
 
 def _apply_halves(connection: Connection, entries: Sequence[QueueEntry], worker: str) -> AppliedRound:
@@ -63,21 +75,21 @@ def _apply_halves(connection: Connection, entries: Sequence[QueueEntry], worker:
     held = {entry.course_id for entry in entries[:middle] if (entry.course_id, entry.raw_id) not in finished}
     rest = [entry for entry in entries[middle:] if entry.course_id not in held]
     later = apply_round(connection, rest, worker)
-    return AppliedRound(earlier.finished + later.finished, earlier.problems | later.problems)
+    return AppliedRound(
+        earlier.finished + later.finished, earlier.problems | later.problems, earlier.held | later.held
+    )
 
 
 def _fail(connection: Connection, entry: QueueEntry, worker: str, problem: str) -> AppliedRound:
     """End one entry as FAILED. The second try leaves out what the entry says of itself, should that be the fault.
 
-    Raises SQLAlchemyError when neither can be written: then the entry stays at the head of its queue.
+    When neither can be written, the entry is not to blame: it stays at the head of its queue, and its course is held.
     """
-    failed = Poisoned(entry.raw_id, entry.request_id, entry.course_id, problem)
-    try:
-        return _apply(connection, [entry], worker, failing=problem)
-    except SQLAlchemyError as error:
-        if not is_request_fault(error):
-            raise
-        return _apply(connection, [failed], worker)
+    poisoned = Poisoned(entry.raw_id, entry.request_id, entry.course_id, problem)
+    applied = _try(connection, [entry], worker, failing=problem)
+    if isinstance(applied, str):
+        applied = _try(connection, [poisoned], worker)
+    return applied if isinstance(applied, AppliedRound) else AppliedRound(held={entry.course_id: applied})
 
 
 def _describe(error: Exception) -> str:

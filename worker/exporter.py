@@ -30,3 +30,5 @@ def _begin_at_zero() -> None:
         metrics.OUTCOMES.labels(operation, Status.FAILED, "", Reason.INTERNAL_ERROR)
     for part in metrics.RETRY_PARTS:
         metrics.RETRIES.labels(part)
+    for reason in metrics.HELD_REASONS:
+        metrics.HELD_COURSES.labels(reason)

@@ -34,8 +34,9 @@ from shared.rules import Status
 from shared.settings import Settings
 from shared.store.statement_times import observe_statements
 from shared.tracing import RoundTimes, tracer_of
-from worker.applying import apply_round
+from worker.applying import AppliedRound, apply_round
 from worker.exporter import export_metrics
+from worker.holding import HeldCourses
 from worker.ownership import ShardOwner
 from worker.records import Stopwatch, count_round, log_committed, log_published
 from worker.turns import Turns
@@ -64,7 +65,7 @@ class RegistrationWorker(Worker):
         self._stopping = False
         self._retry_pause_s = RETRY_PAUSE_MIN_S
         self._paused = False
-        self._told_held: set[str] = set()
+        self._held = HeldCourses()
         self._heartbeat_due_at = 0.0
         self._counts = {"successful_job_count": 0, "failed_job_count": 0}
         self._counts_shown = dict(self._counts)
@@ -162,13 +163,15 @@ class RegistrationWorker(Worker):
         """Apply one round; False when nothing was ready or nothing could be locked."""
         watch = Stopwatch()
         ready = self._queues.ready_courses(sorted(self._owner.owned))
-        chosen = self._turns.next_round(ready)
-        entries = self._queues.peek(chosen, self._settings.round_size_max) if chosen else []
-        self._tell_what_waits()
+        chosen = self._turns.next_round(self._held.worth_trying(ready, time.monotonic()))
+        entries = self._queues.peek(chosen, self._settings.round_size_max)
+        self._tell_whether_paused()
         if not entries:
+            self._held.settle(AppliedRound(), self._queues.held, time.monotonic())
             return False
         took_s = watch.lap("peek")
         applied = apply_round(self._owner.connection, entries, self.name)
+        self._held.settle(applied, self._queues.held, time.monotonic())
         if not applied.finished:
             return False
         apply_s = watch.lap("apply")
@@ -185,16 +188,12 @@ class RegistrationWorker(Worker):
         self._count([outcome.status for _, outcome in applied.finished], took_s)
         return True
 
-    def _tell_what_waits(self) -> None:
-        """Log, and show RQ at once, what an operator wants to know: being paused, and requests only others can read."""
+    def _tell_whether_paused(self) -> None:
+        """Log it, and show RQ at once."""
         if self._queues.paused != self._paused:
             self._paused = self._queues.paused
             self._heartbeat_due_at = 0.0
             log.warning("paused" if self._paused else "resumed", worker=self.name)
-        held = self._queues.held - self._told_held
-        if held:
-            self._told_held |= held
-            log.warning("requests wait for a worker of another release", courses=sorted(held)[:20])
 
     def _count(self, statuses: list[Status], took_s: float) -> None:
         failed = statuses.count(Status.FAILED)

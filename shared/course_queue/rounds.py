@@ -55,7 +55,7 @@ class CourseQueues:
         Every course has an equal share, and what it does not need the others have. There are at most `limit` courses.
         A course's entries end before the first one of another release (see `held`).
         """
-        heads = self._run(scripts.PEEK, [], [limit, *course_ids])
+        heads = self._run(scripts.PEEK, [], [limit, *course_ids]) if course_ids else []
         held: set[str] = set()
         entries = [
             entry

@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from collections.abc import Callable
 from uuid import uuid4
 
 import pytest
@@ -9,7 +10,7 @@ from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared.requests import QueueEntry
-from shared.rules import Window
+from shared.rules import Status, Window
 from tests.conftest import OPEN_WINDOW, CourseFactory, StudentFactory
 from tests.integration.conftest import Apply, QueueFactory
 from tests.integration.submissions import (
@@ -272,7 +273,7 @@ def test_a_failed_request_keeps_its_student_in_the_ledger_where_that_can_be_writ
 def test_counts_that_cannot_be_are_refused_by_the_database_and_fail_that_request_alone(
     apply: Apply, engine: Engine, queue_of: QueueFactory, make_students: StudentFactory
 ) -> None:
-    """P1 holds even when the tables were tampered with: the CHECK refuses, that request fails, the others go on."""
+    """P1 holds with a tampered count that a FAILED row leaves as it is: the CHECK refuses, that request fails alone."""
     queue, other, (ann, ben) = queue_of(1, 1), queue_of(1, 1), make_students(2)
     apply([queue.register(ann)])
     with engine.begin() as connection:
@@ -282,6 +283,92 @@ def test_counts_that_cannot_be_are_refused_by_the_database_and_fail_that_request
     applied = apply([queue.drop(ann), other.register(ben)])
     assert verdicts(applied) == [FAILED, ENROLLED]
     assert "never_oversold" in applied.problems[applied.finished[0][0].request_id]
+
+
+def lose_count(connection: Connection, course_id: str) -> None:
+    """The course's next index is one that its ledger has."""
+    connection.execute(text("UPDATE courses SET applied_count = 0 WHERE id = :id"), {"id": course_id})
+
+
+def find_count(connection: Connection, course_id: str) -> None:
+    """As the runbook mends it."""
+    connection.execute(
+        text(
+            "UPDATE courses SET applied_count ="
+            " (SELECT coalesce(max(applied_index), 0) FROM registration_requests WHERE course_id = :id)"
+            " WHERE id = :id"
+        ),
+        {"id": course_id},
+    )
+
+
+def reserve_by_hand(connection: Connection, course_id: str) -> None:
+    """One more on the reserve list than its limit."""
+    connection.execute(
+        text(
+            "INSERT INTO course_registrations (course_id, student_id, status, reserve_position)"
+            " SELECT :id, s.id, 'RESERVED', 2 FROM students s"
+            "  WHERE NOT EXISTS (SELECT 1 FROM course_registrations r"
+            "                     WHERE r.course_id = :id AND r.student_id = s.id)"
+            "  LIMIT 1"
+        ),
+        {"id": course_id},
+    )
+
+
+def remove_by_hand(connection: Connection, course_id: str) -> None:
+    """As it was."""
+    connection.execute(
+        text("DELETE FROM course_registrations WHERE course_id = :id AND reserve_position = 2"),
+        {"id": course_id},
+    )
+
+
+DAMAGES = {
+    "a count below the ledger's": (lose_count, find_count, "applied_index"),
+    "a reserve list above its limit": (reserve_by_hand, remove_by_hand, "reserve_never_overfilled"),
+}
+Damage = tuple[Callable[[Connection, str], None], Callable[[Connection, str], None], str]
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_course_whose_own_rows_are_damaged_is_held_and_every_other_course_is_finished(
+    damage: Damage, apply: Apply, engine: Engine, queue_of: QueueFactory, make_students: StudentFactory
+) -> None:
+    """P9: what refuses even a FAILED row is no request's fault; the course waits, in order, until it is mended."""
+    spoil, mend, sign = damage
+    damaged, others, students = queue_of(1, 1), [queue_of(9, 0) for _ in range(3)], make_students(5)
+    apply([damaged.register(student) for student in students[:2]])
+    with engine.begin() as connection:
+        spoil(connection, damaged.course_id)
+    mine = [damaged.register(students[2]), damaged.register(students[3]), damaged.drop(students[4])]
+    theirs = [queue.register(student) for queue in others for student in students]
+    applied = apply([*theirs[:7], *mine, *theirs[7:]])
+    assert finished_ids(applied) == ids(theirs)
+    assert {outcome.status for _, outcome in applied.finished} == {Status.APPLIED}
+    assert applied.held.keys() == {damaged.course_id}
+    assert sign in applied.held[damaged.course_id]
+    assert len(ledger_ids(engine, damaged.course_id)) == 2
+    with engine.begin() as connection:
+        mend(connection, damaged.course_id)
+    again = apply(mine)
+    assert again.held == {}
+    assert ledger_ids(engine, damaged.course_id)[2:] == finished_ids(again) == ids(mine)
+    assert [reason for _, reason, _ in verdicts(again)] == ["course_full", "course_full", "not_registered"]
+
+
+def test_what_a_damaged_course_has_in_its_ledger_is_finished_all_the_same(
+    apply: Apply, engine: Engine, queue_of: QueueFactory, make_students: StudentFactory
+) -> None:
+    """Else a head of recorded entries, left by a crash, would fill the course's part of every round for good."""
+    damaged, students = queue_of(9, 0), make_students(4)
+    recorded = [damaged.register(student) for student in students[:3]]
+    apply(recorded)
+    with engine.begin() as connection:
+        lose_count(connection, damaged.course_id)
+    applied = apply([*recorded, damaged.register(students[3])])
+    assert finished_ids(applied) == ids(recorded)
+    assert applied.held.keys() == {damaged.course_id}
 
 
 def test_a_course_that_somebody_else_holds_is_left_out_while_the_others_proceed(

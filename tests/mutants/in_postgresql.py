@@ -118,6 +118,20 @@ IN_POSTGRESQL = (
         "rest = list(entries[middle:])",
     ),
     mutant(
+        "a damaged course stops its worker",
+        f"{APPLYING_TESTS}::test_a_course_whose_own_rows_are_damaged_is_held_and_every_other_course_is_finished",
+        APPLYING,
+        "        applied = _try(connection, [poisoned], worker)\n",
+        "        applied = _apply(connection, [poisoned], worker)\n",
+    ),
+    mutant(
+        "a damaged course passed over",
+        f"{APPLYING_TESTS}::test_a_course_whose_own_rows_are_damaged_is_held_and_every_other_course_is_finished",
+        APPLYING,
+        "AppliedRound(held={entry.course_id: applied})",
+        "AppliedRound()",
+    ),
+    mutant(
         "a lost database blamed on the requests",
         f"{APPLYING_TESTS}::test_a_database_that_goes_away_ends_no_request",
         DATABASE,

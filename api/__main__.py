@@ -11,7 +11,7 @@ import uvicorn
 from pydantic import ValidationError
 
 from shared.logs import configure_logging
-from shared.settings import load_settings
+from shared.settings import load_settings, problems_of
 
 # At SIGTERM clients that wait are told where to go on; this is for whatever else is in hand.
 SHUTDOWN_LIMIT_S = 5
@@ -31,7 +31,7 @@ def main(
     try:
         configure_logging(load_settings().log_level)
     except ValidationError as error:
-        typer.echo(f"The API cannot start: {error}", err=True)
+        typer.echo(f"The API cannot start: {problems_of(error)}", err=True)
         raise typer.Exit(1) from error
     with _shared_counts(processes):
         uvicorn.run(

@@ -17,6 +17,7 @@ from rich.progress import (
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared.errors import DatabaseUnavailableError, ImportFileError, RegistrationSystemError
+from shared.settings import problems_of
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
@@ -49,7 +50,7 @@ def problems_told() -> Iterator[None]:
     except ImportFileError as error:
         _tell(*error.problems, str(ImportFileError.__doc__))
     except ValidationError as error:
-        _tell(f"The configuration is wrong: {error}")
+        _tell(f"The configuration is wrong: {problems_of(error)}")
     except DatabaseUnavailableError as error:
         _tell(f"{error} {error.__cause__ or ''}")
     except RegistrationSystemError as error:

@@ -1,18 +1,30 @@
 """Every setting of the system: read once from the environment, validated at start, passed in from there."""
 
+import re
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 DEVELOPMENT_SECRET_KEY = "development-only-secret-key-never-use-elsewhere"  # noqa: S105 - refused outside development
 SECRET_KEY_LENGTH_MIN = 32
 # Docker and Kubernetes put secrets here, a file each; a file named like a setting counts where no variable is set.
 SECRETS_DIR = Path("/run/secrets")
+
+# What the client libraries can take apart; a mistake that they would guess a host from might show a password.
+DATABASE_URL_FORM = re.compile(
+    r"(?:postgres|postgresql|postgresql\+psycopg2)://(?:[^:/@]*(?::[^@]*)?@)?"
+    r"(?:\[[^\]/?]+\]|[^@:/?\[]*)(?::(?P<port>\d+))?(?:[/?].*)?"
+)
+REDIS_URL_FORM = re.compile(
+    r"rediss?://(?:[^/?#]*@)?(?:\[[^\]/?#]+\]|[^@:/?#\[]*)(?::(?P<port>\d*))?(?:[/?].*)?|unix://.+"
+)
+PORT_MAX = 65_535
+ESCAPED = "with special characters of a password written as in %40"
 
 
 def secrets_dir() -> Path | None:
@@ -195,10 +207,30 @@ class Settings(BaseSettings):
     @classmethod
     def complete_urls(cls, values: dict[str, Any]) -> dict[str, Any]:
         """Passwords that were given apart become parts of their URLs."""
-        for server in ("database", "redis"):
+        for server, form in (("database", DATABASE_URL_FORM), ("redis", REDIS_URL_FORM)):
             url = values.get(f"{server}_url", cls.model_fields[f"{server}_url"].default)
-            values[f"{server}_url"] = with_password(url, values.get(f"{server}_password", ""))
+            # What is no URL stays as it is, for the check that names it.
+            if _has_form(url, form):
+                values[f"{server}_url"] = with_password(url, values.get(f"{server}_password", ""))
         return values
+
+    @field_validator("database_url")
+    @classmethod
+    def require_database_url(cls, url: str) -> str:
+        """PostgreSQL's, and one that can be taken apart."""
+        if not _has_form(url, DATABASE_URL_FORM):
+            message = f"must look like postgresql://user@host:5432/name, {ESCAPED}"
+            raise ValueError(message)
+        return url
+
+    @field_validator("redis_url")
+    @classmethod
+    def require_redis_url(cls, url: str) -> str:
+        """One that the client library takes."""
+        if not _has_form(url, REDIS_URL_FORM):
+            message = f"must look like redis://host:6379/0, rediss://host:6379/0 or unix:///path, {ESCAPED}"
+            raise ValueError(message)
+        return url
 
     @field_validator("secret_keys_previous", mode="before")
     @classmethod
@@ -238,6 +270,11 @@ class Settings(BaseSettings):
         return self.database_url
 
 
+def _has_form(url: str, form: re.Pattern[str]) -> bool:
+    found = form.fullmatch(url)
+    return found is not None and int(found["port"] or 0) <= PORT_MAX
+
+
 def _is_weak(secret: str, *, production: bool) -> bool:
     return len(secret) < SECRET_KEY_LENGTH_MIN or (production and secret == DEVELOPMENT_SECRET_KEY)
 
@@ -249,3 +286,18 @@ def load_settings() -> Settings:
     Raises pydantic.ValidationError naming each bad variable.
     """
     return Settings()
+
+
+def problems_of(error: ValidationError) -> str:
+    """What is wrong with the settings, in one line, by the variables' names and without their values."""
+    found = error.errors(include_url=False, include_input=False, include_context=False)
+    return "; ".join(": ".join([*_variable(each["loc"]), _words(each["msg"])]) for each in found)
+
+
+def _variable(location: tuple[int | str, ...]) -> list[str]:
+    """The variable's name, if the problem is that of a single one."""
+    return [".".join(map(str, location)).upper()] if location else []
+
+
+def _words(message: str) -> str:
+    return message.removeprefix("Value error, ")

@@ -1,7 +1,7 @@
 """`python -m worker`: run one worker, or several."""
 
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import structlog
 import typer
@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from shared.errors import UnsafeRedisError
 from shared.logs import configure_logging
-from shared.settings import load_settings
+from shared.settings import load_settings, problems_of
 from worker.processes import WorkerProcesses
 from worker.registration_worker import RegistrationWorker
 
@@ -33,9 +33,15 @@ def main(
             WorkerProcesses(processes, settings.metrics_port).run()
         else:
             RegistrationWorker(settings, supervisor_pid).work()
-    except (ValidationError, UnsafeRedisError) as error:
-        typer.echo(f"The worker cannot start: {error}", err=True)
-        sys.exit(1)
+    except ValidationError as error:
+        _end(problems_of(error))
+    except UnsafeRedisError as error:
+        _end(str(error))
+
+
+def _end(problem: str) -> NoReturn:
+    typer.echo(f"The worker cannot start: {problem}", err=True)
+    sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from pydantic import ValidationError
+from sqlalchemy import make_url
 
-from shared.settings import DEVELOPMENT_SECRET_KEY, Settings, with_password
+from shared.settings import DEVELOPMENT_SECRET_KEY, Settings, problems_of, with_password
 
 OWN_SECRET = "0123456789abcdef0123456789abcdef"
 
@@ -80,6 +82,83 @@ def test_a_senseless_value_is_refused_by_name(name: str, value: Any) -> None:
 def test_every_usual_database_url_gets_the_installed_driver(given: str, expected: str) -> None:
     """SQLAlchemy 2.1 takes a bare postgresql:// for a driver that is not installed."""
     assert make(database_url=given).sqlalchemy_url == expected
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("", "nonsense", "mysql://x", "localhost:5432/d", "http://h/d", "postgresql+asyncpg://u@h/d"),
+        *("postgresql:/h/d", "postgresql://u@h:port/d", "postgresql://h:70000/d", "postgresql://[bad/d"),
+        "postgresql://app:pass@word@db/r",
+    ],
+)
+def test_a_database_url_that_is_none_is_refused_by_name_and_without_its_text(url: str) -> None:
+    """At start, in one line, rather than by a traceback at the first connection."""
+    with pytest.raises(ValidationError) as refused:
+        make(database_url=url, database_password="given-apart")
+    assert problems_of(refused.value) == (
+        "DATABASE_URL: must look like postgresql://user@host:5432/name, with special characters of a password"
+        " written as in %40"
+    )
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("", "nonsense", "localhost:6379", "http://h/0", "redis:/h", "unix://", "redis://h:port/0"),
+        *("redis://h:70000/0", "redis://[bad/0", "redis://:a#b@h/0", "redis://:a/b@h/0"),
+    ],
+)
+def test_a_redis_url_that_is_none_is_refused_by_name_and_without_its_text(url: str) -> None:
+    """The same."""
+    with pytest.raises(ValidationError) as refused:
+        make(redis_url=url, redis_password="given-apart")
+    assert problems_of(refused.value).startswith("REDIS_URL: must look like redis://host:6379/0,")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("postgresql://", "postgresql://db", "postgresql:///d?host=/run/postgresql", "postgres://u@db/r"),
+        *("postgresql://app:a%40b@db:5432/r?sslmode=require", "postgresql://app:a/b#c?d@db/r"),
+        *("postgresql://app@[::1]:5432/r", "postgresql://[::1]/r", "postgresql+psycopg2://u@h/d"),
+    ],
+)
+def test_a_database_url_that_is_taken_can_be_taken_apart(url: str) -> None:
+    """By the library that connects with it."""
+    assert make_url(make(database_url=url).sqlalchemy_url).drivername == "postgresql+psycopg2"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(
+            "redis://",
+            "redis://h",
+            "redis://h:6379",
+            "redis://h:/0",
+            "rediss://u:p@h:6380/1?ssl_cert_reqs=none",
+        ),
+        *("redis://:a%2Fb@h/0", "redis://:a@b@h:1/0", "redis://[::1]:6379/0", "unix:///run/redis.sock?db=1"),
+    ],
+)
+def test_a_redis_url_that_is_taken_can_be_taken_apart(url: str) -> None:
+    """By the library that connects with it."""
+    with redis.Redis.from_url(make(redis_url=url).redis_url) as client:
+        assert client.connection_pool.connection_kwargs
+
+
+def test_all_problems_are_told_at_once_in_one_line() -> None:
+    """Each by the name of its variable, so that one start is enough to see them all."""
+    with pytest.raises(ValidationError) as refused:
+        make(redis_url="nonsense", queue_shards=0, bcrypt_cost=99)
+    told = problems_of(refused.value)
+    assert "\n" not in told
+    assert [each.partition(":")[0] for each in told.split("; ")] == [
+        "REDIS_URL",
+        "QUEUE_SHARDS",
+        "BCRYPT_COST",
+    ]
 
 
 def test_the_secret_does_not_show_when_settings_are_printed() -> None:

@@ -16,6 +16,7 @@ from rich.progress import (
 )
 from sqlalchemy.exc import SQLAlchemyError
 
+from shared.database import cause_of
 from shared.errors import DatabaseUnavailableError, ImportFileError, RegistrationSystemError
 from shared.settings import problems_of
 
@@ -52,7 +53,7 @@ def problems_told() -> Iterator[None]:
     except ValidationError as error:
         _tell(f"The configuration is wrong: {problems_of(error)}")
     except DatabaseUnavailableError as error:
-        _tell(f"{error} {error.__cause__ or ''}")
+        _tell(f"{error} {cause_of(error)}")
     except RegistrationSystemError as error:
         _tell(str(error))
     except SQLAlchemyError as error:

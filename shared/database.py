@@ -1,5 +1,6 @@
 """Connections to PostgreSQL, and the only place that commits."""
 
+import re
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -23,6 +24,9 @@ UNACKNOWLEDGED_TIMEOUT_MS = 5_000
 REQUEST_FAULT_CLASSES = ("22", "23")
 # What asyncpg raises while it connects, which SQLAlchemy passes on as it is.
 CONNECTION_FAILED = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
+# What follows the driver's own words, and may quote values.
+QUOTATIONS = re.compile(r"\n(?:LINE \d+|DETAIL|HINT|CONTEXT):")
+CAUSE_LENGTH_MAX = 300
 
 
 def event_loop_engine(settings: Settings, application_name: str) -> AsyncEngine:
@@ -42,6 +46,7 @@ def event_loop_engine(settings: Settings, application_name: str) -> AsyncEngine:
     return create_async_engine(
         "postgresql+asyncpg://",
         async_creator=connect,
+        hide_parameters=True,
         pool_size=settings.database_pool_size,
         max_overflow=0,
         pool_timeout=CONNECT_TIMEOUT_S,
@@ -51,15 +56,22 @@ def event_loop_engine(settings: Settings, application_name: str) -> AsyncEngine:
 
 def command_engine(settings: Settings, application_name: str) -> Engine:
     """Connections for commands of an operator, whose statements may take as long as they need."""
-    return create_engine(
-        settings.sqlalchemy_url, poolclass=NullPool, connect_args=_connect_args(application_name, {})
-    )
+    return _engine(settings, poolclass=NullPool, connect_args=_connect_args(application_name, {}))
+
+
+def looking_engine(settings: Settings, application_name: str) -> Engine:
+    """Connections for commands that only look: they end after `read_timeout_ms` of waiting for somebody's lock.
+
+    A statement that does not wait may take as long as it needs: an audit reads the whole ledger.
+    """
+    limits = {"lock_timeout": settings.read_timeout_ms}
+    return _engine(settings, poolclass=NullPool, connect_args=_connect_args(application_name, limits))
 
 
 def owner_engine(settings: Settings, application_name: str) -> Engine:
     """Unpooled connections for workers: the server ends a session that falls silent, and its shard locks with it."""
-    return create_engine(
-        settings.sqlalchemy_url,
+    return _engine(
+        settings,
         poolclass=NullPool,
         connect_args=_connect_args(
             application_name,
@@ -72,6 +84,11 @@ def owner_engine(settings: Settings, application_name: str) -> Engine:
             },
         ),
     )
+
+
+def _engine(settings: Settings, **options: Any) -> Engine:
+    """Errors end up in logs, so they tell the statement and never its parameters, which may be password hashes."""
+    return create_engine(settings.sqlalchemy_url, hide_parameters=True, **options)
 
 
 def _connect_args(application_name: str, session: Mapping[str, object]) -> dict[str, Any]:
@@ -156,6 +173,13 @@ def is_request_fault(error: SQLAlchemyError) -> bool:
         return False
     code = getattr(error.orig, "pgcode", None)
     return isinstance(code, str) and code.startswith(REQUEST_FAULT_CLASSES)
+
+
+def cause_of(error: DatabaseUnavailableError) -> str:
+    """Why PostgreSQL did not answer, in one line of the driver's words: host and user, but no password and no values."""
+    cause = error.__cause__
+    words = QUOTATIONS.split(str(getattr(cause, "orig", None) or cause or error), maxsplit=1)[0]
+    return "; ".join(line.strip() for line in words.strip().splitlines())[:CAUSE_LENGTH_MAX]
 
 
 def ping(connection: Connection) -> None:

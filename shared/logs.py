@@ -1,15 +1,31 @@
 """Logging: one JSON object per line on standard output, for our own events and those of the libraries."""
 
 import logging
+import re
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import structlog
+from structlog.typing import EventDict
 
 log = structlog.get_logger()
 
 # Log collectors cut lines off at 16 KiB; a request takes up to 150 bytes.
 REQUESTS_PER_LINE = 100
+
+# A bcrypt hash, or a token, or what was left of one when a text was cut off. PostgreSQL quotes the row and the part of the
+# statement that it could not take.
+SECRETS = re.compile(r"\$2[abxy]\$\d\d\$[./A-Za-z0-9]*|\beyJ[\w-]{8,}(?:\.[\w-]*)*")
+HIDDEN = "(hidden)"
+
+
+def hide_secrets(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """No text of a line shows a password's hash or a token, whoever put it there."""
+    return {
+        name: SECRETS.sub(HIDDEN, value) if isinstance(value, str) else value for name, value in event.items()
+    }
+
 
 SHARED_PROCESSORS: list[structlog.types.Processor] = [
     structlog.contextvars.merge_contextvars,
@@ -17,6 +33,7 @@ SHARED_PROCESSORS: list[structlog.types.Processor] = [
     structlog.stdlib.add_logger_name,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.processors.format_exc_info,
+    hide_secrets,
 ]
 
 

@@ -1,6 +1,8 @@
 """Logs are JSON, a request can be followed from its HTTP call to its commit by `grep`, and they tell no secrets."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +104,46 @@ def test_every_line_of_the_api_is_json_and_tells_no_secret(stack: Stack, campus:
         assert line.keys() >= {"timestamp", "level", "event"}
     for word in (token, student.token, PASSWORD, secret, stack.secret_key):
         assert word not in text
+
+
+@contextmanager
+def altered(stack: Stack, table: str, change: str, back: str) -> Iterator[None]:
+    """The table, altered for the block."""
+    stack.sql(f"ALTER TABLE {table} {change}")
+    try:
+        yield
+    finally:
+        stack.sql(f"ALTER TABLE {table} {back}")
+
+
+def test_statements_that_fail_show_no_secret_in_any_log(stack: Stack, campus: Campus, course_id: str) -> None:
+    """Neither their parameters nor the row or the part of the statement that PostgreSQL quotes: hash, password, token."""
+    student = campus.student()
+    stack.restart_api(BCRYPT_COST="5")
+
+    def log_in() -> None:
+        # The new hash cannot be stored, and what the client is answered then is not the subject.
+        login = {"student_number": student.number, "password": PASSWORD}
+        httpx.post(f"{stack.api_url}/auth/login", json=login, timeout=30)
+
+    refusal = (
+        "ADD CONSTRAINT refused CHECK (created_at < '2000-01-01') NOT VALID",
+        "DROP CONSTRAINT refused",
+    )
+    with altered(stack, "students", *refusal), altered(stack, "course_registrations", *refusal):
+        # The row that fails is quoted.
+        log_in()
+        assert student.registered(course_id)["status"] == "FAILED"
+    columns = "RENAME COLUMN updated_at TO changed_at", "RENAME COLUMN changed_at TO updated_at"
+    with altered(stack, "students", *columns):
+        # The place in the statement that fails is quoted.
+        log_in()
+    texts = [path.read_text(encoding="utf-8") for path in (stack.api.log_path, stack.workers.log_path)]
+    assert all('violates check constraint \\"refused\\"' in text for text in texts)
+    assert 'column \\"updated_at\\" ' in texts[0]
+    for text in texts:
+        for secret in ("$2b$", PASSWORD, student.token, "[parameters:"):
+            assert secret not in text
 
 
 def test_what_goes_wrong_during_a_call_is_logged_with_the_calls_id(stack: Stack, campus: Campus) -> None:

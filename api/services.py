@@ -17,6 +17,8 @@ from api.hub import OutcomeHub
 from api.logins import FailureLimits
 from shared.course_queue.accepting import Acceptor
 from shared.course_queue.connection import async_client, verify_durability
+from shared.course_queue.shards import claim_shards
+from shared.errors import QueueShardsError, UnsafeRedisError
 from shared.garbage import spare_startup_objects
 from shared.security import TokenVerifier
 from shared.settings import Settings
@@ -48,12 +50,12 @@ class Services:
 
 @asynccontextmanager
 async def running_services(settings: Settings) -> AsyncIterator[Services]:
-    """Connect, verify that Redis is durable, run the background tasks, and close it all at the end.
+    """Connect, verify that Redis is fit for it, run the background tasks, and close it all at the end.
 
-    Raises UnsafeRedisError, or redis.RedisError when Redis is not there at start.
+    Raises UnsafeRedisError, QueueShardsError, or redis.RedisError when Redis is not there at start.
     """
     client = async_client(settings)
-    await verify_durability(client, settings)
+    await _require_fit_redis(client, settings)
     database = Database(settings)
     tracer = tracer_of(settings, "registration-api")
     services = Services(
@@ -83,6 +85,17 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
         await database.close()
         if tracer is not None:
             tracer.close()
+
+
+async def _require_fit_redis(client: redis.asyncio.Redis, settings: Settings) -> None:
+    """Redis keeps what it acknowledges, and its system has as many shards as we. Raises as `running_services`."""
+    try:
+        await verify_durability(client, settings)
+        await claim_shards(client, settings)
+    except (UnsafeRedisError, QueueShardsError) as error:
+        # The server will show the traceback only.
+        log.critical("the API cannot start", problem=str(error))
+        raise
 
 
 async def _end(tasks: Collection[asyncio.Task[None]]) -> None:

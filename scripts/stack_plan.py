@@ -20,7 +20,7 @@ SECRETS_FILE = STATE_DIR / "secrets.env"
 LOG_DIR = STATE_DIR / "logs"
 # For other commands on the running stack; a shell can source it.
 ENVIRONMENT_FILE = STATE_DIR / "stack.env"
-PUBLISHED = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY")
+PUBLISHED = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "QUEUE_SHARDS")
 PORT_LIMIT_S = 2.0
 PORT_PAUSE_S = 0.1
 SECRET_BYTES = 48
@@ -123,7 +123,7 @@ def child_environment(ports: Ports, database_url: str, redis_url: str) -> dict[s
 
 def publish_environment(environment: Mapping[str, str]) -> None:
     """Write what another command needs to reach this stack, for our eyes only."""
-    lines = [f"{name}={shlex.quote(environment[name])}\n" for name in PUBLISHED]
+    lines = [f"{name}={shlex.quote(environment[name])}\n" for name in PUBLISHED if name in environment]
     write_private(ENVIRONMENT_FILE, "".join(lines))
 
 

@@ -27,6 +27,17 @@ class UnsafeRedisError(RegistrationSystemError):
     """Redis is not configured to keep what it acknowledges."""
 
 
+class QueueShardsError(RegistrationSystemError):
+    """QUEUE_SHARDS is not the number of shards that the running system has."""
+
+    def __init__(self, wanted: int, agreed: int, courses: int, processes: int) -> None:
+        super().__init__(
+            f"QUEUE_SHARDS is {wanted}, but the system runs with {agreed} shards: {courses} courses have requests"
+            f" waiting and {processes} processes of it are running. Set QUEUE_SHARDS={agreed}, or see"
+            ' "Changing QUEUE_SHARDS" in docs/runbooks/rolling-upgrade.md'
+        )
+
+
 class QueueFullError(RegistrationSystemError):
     """The course has as many requests waiting as it may have."""
 

@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 DEVELOPMENT_SECRET_KEY = "development-only-secret-key-never-use-elsewhere"  # noqa: S105 - refused outside development
 SECRET_KEY_LENGTH_MIN = 32
+SHARDS_MAX = 1024
 # Docker and Kubernetes put secrets here, a file each; a file named like a setting counts where no variable is set.
 SECRETS_DIR = Path("/run/secrets")
 
@@ -100,8 +101,8 @@ class Settings(BaseSettings):
         2_000, description="One Redis round trip at the most; past it the answer is 503."
     )
 
-    queue_shards: Annotated[int, Field(ge=1, le=1024)] = Field(
-        64, description="Units of ownership. Change only while no worker runs."
+    queue_shards: Annotated[int, Field(ge=1, le=SHARDS_MAX)] = Field(
+        64, description="Units of ownership. Change only while nothing waits and nothing runs."
     )
     queue_limit: Annotated[int, Field(ge=1)] = Field(
         10_000, description="Requests waiting per course before it answers 503."

@@ -7,7 +7,7 @@ import structlog
 import typer
 from pydantic import ValidationError
 
-from shared.errors import UnsafeRedisError
+from shared.errors import QueueShardsError, UnsafeRedisError
 from shared.logs import configure_logging
 from shared.settings import load_settings, problems_of
 from worker.processes import WorkerProcesses
@@ -23,7 +23,8 @@ def main(
     """Apply the requests that wait in the course queues, in order, to PostgreSQL.
 
     Start as many as you like, on as many machines as you like: they share the courses among themselves.
-    Each waits for Redis and PostgreSQL as long as it takes, but refuses a Redis that could lose requests.
+    Each waits for Redis and PostgreSQL as long as it takes, but refuses a Redis that could lose requests,
+    and one whose system has another number of shards.
     SIGTERM ends each after the round in hand. Configuration comes from the environment.
     """
     try:
@@ -35,7 +36,7 @@ def main(
             RegistrationWorker(settings, supervisor_pid).work()
     except ValidationError as error:
         _end(problems_of(error))
-    except UnsafeRedisError as error:
+    except (UnsafeRedisError, QueueShardsError) as error:
         _end(str(error))
 
 

@@ -27,6 +27,7 @@ from shared.course_queue.connection import (
     verify_durability_now,
 )
 from shared.course_queue.rounds import CourseQueues
+from shared.course_queue.shards import claim_shards_now
 from shared.course_queue.wakeups import WakeUps
 from shared.database import owner_engine
 from shared.garbage import spare_startup_objects
@@ -82,12 +83,13 @@ class RegistrationWorker(Worker):
     def work(self, *arguments: object, **options: object) -> bool:  # noqa: ARG002 - RQ's own loop takes them
         """Work until SIGTERM or SIGINT, then end the round in hand and leave. Until Redis answers for the first time, wait.
 
-        Raises UnsafeRedisError at start when Redis could lose requests.
+        Raises UnsafeRedisError at start when Redis could lose requests, QueueShardsError when its system has another
+        number of shards.
         """
         signal.signal(signal.SIGTERM, self.request_stop)
         signal.signal(signal.SIGINT, self.request_stop)
         export_metrics(self._settings)
-        if self._found_durable_redis():
+        if self._found_fit_redis():
             self._announce()
             spare_startup_objects()
             log.info("worker started", worker=self.name)
@@ -99,13 +101,14 @@ class RegistrationWorker(Worker):
             self._tracer.close()
         return True
 
-    def _found_durable_redis(self) -> bool:
+    def _found_fit_redis(self) -> bool:
         """Ask until Redis works; False when told to stop before."""
         while self._wanted():
             try:
                 verify_durability_now(self.connection, self._settings)
                 # Its settings a Redis shows while it loads; this it answers only afterwards.
                 self.connection.ping()
+                claim_shards_now(self.connection, self._settings)
             except RedisFailure as error:
                 self._pause("Redis", error)
             else:

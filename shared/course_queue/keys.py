@@ -18,6 +18,7 @@ Ours:
 | key | type | meaning |
 |---|---|---|
 | `cr:generation` | string | UUID naming this life of the Redis data: that of its first request |
+| `cr:shards` | string | the number of shards that API and workers go by; they agree on it when they start |
 | `cr:course:<course>` | hash | `sequence` last given, `applied` highest sequence taken off, `pace_us` time per request |
 | `cr:student:<student>` | hash | waiting request id -> "course operation sequence" |
 | `cr:ready:<shard>` | set | courses of the shard whose queue is not empty |
@@ -38,6 +39,7 @@ WORKERS = "rq:workers"
 WORKER_PREFIX = "rq:worker:"
 QUEUE_PREFIX = "course-"
 GENERATION = "cr:generation"
+SHARDS = "cr:shards"
 OUTCOMES_CHANNEL = "cr:outcomes"
 LOGIN_FAILURES = "cr:login"
 PROBE = "cr:probe"

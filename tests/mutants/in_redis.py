@@ -5,6 +5,7 @@ from tests.mutants.mutant import Edit, Mutant, mutant
 ACCEPT_LUA = "shared/course_queue/lua/accept.lua"
 FINISH_LUA = "shared/course_queue/lua/finish.lua"
 PEEK_LUA = "shared/course_queue/lua/peek.lua"
+CLAIM_SHARDS_LUA = "shared/course_queue/lua/claim_shards.lua"
 ACCEPTING = "shared/course_queue/accepting.py"
 ROUNDS = "shared/course_queue/rounds.py"
 CONNECTION = "shared/course_queue/connection.py"
@@ -157,6 +158,13 @@ IN_REDIS = (
         FINISH_LUA,
         "  if redis.call('EXISTS', queue) == 0 then\n",
         "  if true then\n",
+    ),
+    mutant(
+        "another number of shards taken while requests wait",
+        "tests/integration/test_shards.py::test_another_number_is_refused_while_a_request_waits",
+        CLAIM_SHARDS_LUA,
+        "      count = count + redis.call('EXISTS', 'rq:queue:course-' .. course)\n",
+        "",
     ),
     mutant(
         "outcomes never published",

@@ -6,23 +6,21 @@ from typing import Annotated
 from uuid import UUID
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import track
 from sqlalchemy import Engine
 
-from shared.database import command_engine, reading, snapshot
-from shared.errors import DatabaseUnavailableError, RegistrationSystemError
+from shared.database import reading, snapshot
+from shared.errors import RegistrationSystemError
+from shared.manage.choice import chosen_course
+from shared.manage.parts import EXIT_NOT_AS_WISHED, EXIT_UNKNOWN, running_system
+from shared.manage.terminal import console, tell_problem
 from shared.replay import Difference, StoredCourse, replay
 from shared.requests import Outcome
 from shared.rules import Decision, Window
-from shared.settings import load_settings
 from shared.store import ledger
 
 DIFFERENCES_SHOWN_MAX = 200
-EXIT_DIFFERENCES = 1
-EXIT_UNKNOWN_COURSE = 2
-EXIT_UNAVAILABLE = 3
 
 
 class UnknownCourseError(RegistrationSystemError):
@@ -109,26 +107,30 @@ def _audit_missing_courses(engine: Engine, report: AuditReport) -> None:
 
 
 def main(
-    course: Annotated[str | None, typer.Option(help="Audit this course only, by its id.")] = None,
+    course: Annotated[
+        str | None,
+        typer.Option(help="Audit this course only: its id, its external id, or its code and section."),
+    ] = None,
+    semester: Annotated[str | None, typer.Option(help="The semester's name, where several have it.")] = None,
 ) -> None:
     """Replay every course's ledger through the rules and compare each outcome, the order, the rosters and the counts.
 
-    Only reads, and may run while registration is open. Exit code: 0 nothing differs, 1 something differs, 2 there is no
-    such course, 3 PostgreSQL or the configuration is not in order.
+    Only reads, and may run while registration is open. Exit code: 0 nothing differs, 1 something differs, 2 no course, or
+    more than one, is meant, 3 PostgreSQL or the configuration is not in order.
     """
-    console, errors = Console(highlight=False), Console(stderr=True, highlight=False)
-    try:
-        engine = command_engine(load_settings(), "audit")
-        report = audit(engine, course, progress=console.is_terminal)
-    except UnknownCourseError as error:
-        errors.print(f"{error} {course}", markup=False)
-        raise typer.Exit(EXIT_UNKNOWN_COURSE) from error
-    except (DatabaseUnavailableError, ValidationError) as error:
-        errors.print(f"{error} {error.__cause__ or ''}", markup=False)
-        raise typer.Exit(EXIT_UNAVAILABLE) from error
+    with running_system("audit") as parts:
+        course_id = None
+        if course is not None:
+            with reading(parts.engine) as connection:
+                course_id = chosen_course(connection, course, semester).id
+        try:
+            report = audit(parts.engine, course_id, progress=console.is_terminal)
+        except UnknownCourseError as error:
+            tell_problem(f"{error} It was deleted just now.")
+            raise typer.Exit(EXIT_UNKNOWN) from error
     print_report(report, console)
     if report.differences:
-        raise typer.Exit(EXIT_DIFFERENCES)
+        raise typer.Exit(EXIT_NOT_AS_WISHED)
 
 
 def print_report(report: AuditReport, console: Console) -> None:

@@ -1,5 +1,7 @@
 """`manage course`: one course with its roster, its reserve list and its queue."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
@@ -9,7 +11,8 @@ from shared.course_queue import keys
 from shared.course_queue.connection import RedisFailure
 from shared.course_queue.inspection import CourseQueue, inspect_queues
 from shared.database import snapshot
-from shared.manage.parts import EXIT_UNKNOWN, Parts, running_system
+from shared.manage.choice import chosen_course
+from shared.manage.parts import Parts, running_system, tell_missing
 from shared.manage.terminal import (
     columns,
     console,
@@ -18,12 +21,9 @@ from shared.manage.terminal import (
     say,
     say_facts,
     say_json,
-    tell_problem,
 )
 from shared.store import inspection
 from shared.store.ownership import shard_owners
-
-CHOICES_SHOWN_MAX = 50
 
 
 def course(
@@ -33,42 +33,44 @@ def course(
 ) -> None:
     """Show a course: seats, roster, reserve list in order, what waits in its queue, and who works on it.
 
-    Exit code 2 if no course, or more than one, is meant.
+    Exit code 2 if no course, or more than one, is meant; 3 if its queue cannot be shown.
     """
     with running_system() as parts:
         with snapshot(parts.engine) as connection:
-            row = _the_one(inspection.courses_named(connection, " ".join(name), semester), " ".join(name))
+            row = chosen_course(connection, " ".join(name), semester)
             roster = inspection.roster(connection, row.id)
-            owners = shard_owners(connection)
-        shard = keys.shard_of(row.id, parts.settings.queue_shards)
-        owner = owners[shard][0] if shard in owners else None
-        queue = _queue(parts, row.id)
+            owners = {shard: worker for shard, (worker, _) in shard_owners(connection).items()}
+        queue, problems = _queue(parts, row.id, owners)
+        tell_missing(problems)
         if as_json:
-            say_json(_document(row, roster, queue, owner))
+            say_json(_document(row, roster, queue, problems))
         else:
-            _show(row, roster, _queue_text(queue), f"shard {shard}, {owner or 'nobody'}")
+            _show(row, roster, queue)
+        parts.require_answers(problems)
 
 
-def _the_one(found: list[Row[Any]], name: str) -> Row[Any]:
-    if len(found) == 1:
-        return found[0]
-    tell_problem(f"{len(found) or 'No'} courses are named {name}")
-    for row in found[:CHOICES_SHOWN_MAX]:
-        tell_problem(f"  {row.id}  {row.code} {row.section}  {row.semester}")
-    raise typer.Exit(EXIT_UNKNOWN)
+@dataclass(frozen=True, slots=True)
+class WorkedQueue:
+    """A course's queue with who works on it: its shard's owner, or None for nobody."""
+
+    found: CourseQueue
+    shard: int
+    owner: str | None
 
 
-def _queue(parts: Parts, course_id: str) -> CourseQueue | str:
+def _queue(
+    parts: Parts, course_id: str, owners: Mapping[int, str]
+) -> tuple[WorkedQueue | None, dict[str, str]]:
     """The queue, or what is wrong with Redis: the roster can be read without it."""
     try:
-        return inspect_queues(parts.redis, [course_id])[0]
+        shard = keys.shard_of(course_id, parts.shards())
+        [found] = inspect_queues(parts.redis, [course_id])
     except RedisFailure as error:
-        return f"Redis does not answer: {error}"
+        return None, {"Redis": str(error)}
+    return WorkedQueue(found, shard, owners.get(shard)), {}
 
 
-def _queue_text(queue: CourseQueue | str) -> str:
-    if isinstance(queue, str):
-        return queue
+def _queue_text(queue: CourseQueue) -> str:
     if not queue.waiting:
         return f"empty; {queue.sequence} accepted so far"
     return (
@@ -77,7 +79,7 @@ def _queue_text(queue: CourseQueue | str) -> str:
     )
 
 
-def _show(row: Row[Any], roster: list[Row[Any]], queue: str, owner: str) -> None:
+def _show(row: Row[Any], roster: list[Row[Any]], queue: WorkedQueue | None) -> None:
     say_facts(
         {
             "course": f"{row.code} {row.section}, {row.course_name}",
@@ -87,8 +89,8 @@ def _show(row: Row[Any], roster: list[Row[Any]], queue: str, owner: str) -> None
             "seats": f"{row.enrolled_count} of {row.max_capacity} taken",
             "reserve": f"{row.reserved_count} of {row.reserve_limit} positions taken",
             "ledger": f"{row.applied_count} requests decided",
-            "queue": queue,
-            "worker": owner,
+            "queue": "unknown" if queue is None else _queue_text(queue.found),
+            "worker": "unknown" if queue is None else f"shard {queue.shard}, {queue.owner or 'nobody'}",
         }
     )
     if not roster:
@@ -102,11 +104,12 @@ def _show(row: Row[Any], roster: list[Row[Any]], queue: str, owner: str) -> None
 
 
 def _document(
-    row: Row[Any], roster: list[Row[Any]], queue: CourseQueue | str, owner: str | None
+    row: Row[Any], roster: list[Row[Any]], queue: WorkedQueue | None, problems: dict[str, str]
 ) -> dict[str, Any]:
     return {
         **row._mapping,  # noqa: SLF001 - SQLAlchemy's documented name
-        "owner": owner,
-        "queue": queue,
+        "problems": problems,
+        "owner": None if queue is None else queue.owner,
+        "queue": None if queue is None else queue.found,
         "roster": [dict(place._mapping) for place in roster],  # noqa: SLF001 - the same
     }

@@ -48,7 +48,7 @@ def _wait(parts: Parts, timeout_s: float) -> int:
 
 
 def _waiting(parts: Parts) -> int:
-    return sum(queue.waiting for queue in ready_queues(parts.redis, parts.settings.queue_shards))
+    return sum(queue.waiting for queue in ready_queues(parts.redis))
 
 
 def _progress() -> Progress:

@@ -8,7 +8,7 @@ from shared.course_queue.connection import RedisFailure
 from shared.course_queue.inspection import CourseQueue, course_counters, ready_queues
 from shared.course_queue.pausing import paused_since
 from shared.course_queue.roll_call import ListedWorker, listed_workers
-from shared.database import reading
+from shared.database import cause_of, reading
 from shared.errors import DatabaseUnavailableError
 from shared.manage.parts import Parts
 from shared.store.ownership import shard_owners
@@ -19,43 +19,56 @@ SESSION_NAME_LENGTH_MAX = 63
 
 @dataclass(slots=True)
 class Picture:
-    """What was seen, and which parts did not answer (`problems`); `owners` maps shards to workers' names."""
+    """What was seen, None where nothing could be, and which parts did not answer (`problems`).
 
-    shards: int
+    `owners` maps shards to workers' names.
+    """
+
     taken_at: float = field(default_factory=time.monotonic)
+    shards: int | None = None
     paused_since: str | None = None
-    queues: list[CourseQueue] = field(default_factory=list)
-    counters: dict[str, tuple[int, int]] = field(default_factory=dict)
-    workers: list[ListedWorker] = field(default_factory=list)
-    owners: dict[int, str] = field(default_factory=dict)
+    queues: list[CourseQueue] | None = None
+    counters: dict[str, tuple[int, int]] | None = None
+    workers: list[ListedWorker] | None = None
+    owners: dict[int, str] | None = None
     problems: dict[str, str] = field(default_factory=dict)
 
     @property
-    def waiting(self) -> int:
+    def waiting(self) -> int | None:
         """Requests in all queues."""
-        return sum(queue.waiting for queue in self.queues)
+        return None if self.queues is None else sum(queue.waiting for queue in self.queues)
 
     @property
     def oldest_age_s(self) -> float | None:
-        """How long the request that waits longest has been waiting."""
-        return max((queue.oldest_age_s or 0.0 for queue in self.queues), default=None)
+        """How long the request that waits longest has been waiting; None also when none waits."""
+        return max((queue.oldest_age_s or 0.0 for queue in self.queues or []), default=None)
 
     @property
-    def unowned_shards(self) -> list[int]:
-        """Shards that nobody works on; all of them when PostgreSQL does not say."""
-        return [shard for shard in range(self.shards) if shard not in self.owners]
+    def unowned_shards(self) -> int | None:
+        """How many shards nobody works on."""
+        if self.shards is None or self.owners is None:
+            return None
+        return len(set(range(self.shards)) - self.owners.keys())
 
-    def shards_of(self, worker: str) -> int:
+    def shards_of(self, worker: str) -> int | None:
         """How many shards a worker holds."""
+        if self.owners is None:
+            return None
         return sum(owner == worker[:SESSION_NAME_LENGTH_MAX] for owner in self.owners.values())
+
+    def shard_of(self, course_id: str) -> int | None:
+        """The shard that a course belongs to."""
+        return None if self.shards is None else keys.shard_of(course_id, self.shards)
 
     def owner_of(self, course_id: str) -> str:
         """Who works on a course."""
-        unknown = "unknown" if "PostgreSQL" in self.problems else "nobody"
-        return self.owners.get(keys.shard_of(course_id, self.shards), unknown)
+        shard = self.shard_of(course_id)
+        return "unknown" if shard is None or self.owners is None else self.owners.get(shard, "nobody")
 
-    def rates_since(self, earlier: "Picture") -> tuple[float, float]:
+    def rates_since(self, earlier: "Picture") -> tuple[float, float] | None:
         """(accepted, applied) requests a second since an earlier look."""
+        if self.counters is None or earlier.counters is None:
+            return None
         elapsed_s = max(self.taken_at - earlier.taken_at, 0.001)
         accepted = applied = 0
         for course_id, (sequence, taken_off) in self.counters.items():
@@ -67,10 +80,11 @@ class Picture:
 
 def take_picture(parts: Parts) -> Picture:
     """Look at everything. Never raises for a part that does not answer: at such times the other one matters most."""
-    picture = Picture(parts.settings.queue_shards)
+    picture = Picture()
     try:
+        picture.shards = parts.shards()
         picture.paused_since = paused_since(parts.redis)
-        picture.queues = ready_queues(parts.redis, parts.settings.queue_shards)
+        picture.queues = ready_queues(parts.redis)
         picture.counters = course_counters(parts.redis)
         picture.workers = listed_workers(parts.redis)
     except RedisFailure as error:
@@ -80,5 +94,5 @@ def take_picture(parts: Parts) -> Picture:
             owners = shard_owners(connection)
         picture.owners = {shard: worker for shard, (worker, _) in owners.items()}
     except DatabaseUnavailableError as error:
-        picture.problems["PostgreSQL"] = str(error)
+        picture.problems["PostgreSQL"] = cause_of(error)
     return picture

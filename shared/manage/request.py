@@ -7,7 +7,7 @@ import typer
 from sqlalchemy import Row
 
 from shared.course_queue.inspection import JobOnRecord, accepted_at
-from shared.manage.parts import EXIT_UNAVAILABLE, EXIT_UNKNOWN, running_system
+from shared.manage.parts import EXIT_UNKNOWN, running_system, tell_missing
 from shared.manage.story import Story, tell_story
 from shared.manage.terminal import duration, moment_text, say_facts, say_json, tell_problem
 from shared.rules import Status
@@ -20,21 +20,22 @@ def request(
     """Tell a request's whole story: when it was accepted, as which number, what was decided, by whom, by which counts.
 
     The counts are those of the course just before the request, replayed from the ledger. Exit code 2 if there is no such
-    request.
+    request, 3 if a part that might know more does not answer.
     """
     with running_system() as parts:
         story = tell_story(parts, str(request_id))
-    for part, problem in story.problems.items():
-        tell_problem(f"{part} does not answer: {problem}")
+        tell_missing(story.problems)
+        if not story.known:
+            tell_problem(
+                f"There is no request {request_id}" + (", as far as can be told" if story.problems else "")
+            )
+        elif as_json:
+            say_json(document(story))
+        else:
+            say_facts(_facts(story))
+        parts.require_answers(story.problems)
     if not story.known:
-        tell_problem(
-            f"There is no request {request_id}" + (", as far as can be told" if story.problems else "")
-        )
-        raise typer.Exit(EXIT_UNAVAILABLE if story.problems else EXIT_UNKNOWN)
-    if as_json:
-        say_json(document(story))
-    else:
-        say_facts(_facts(story))
+        raise typer.Exit(EXIT_UNKNOWN)
 
 
 def _facts(story: Story) -> dict[str, object]:
@@ -44,7 +45,7 @@ def _facts(story: Story) -> dict[str, object]:
     if story.decided is not None:
         facts |= _decided_facts(story, story.decided)
     elif story.record is not None:
-        facts |= _waiting_facts(story, story.record)
+        facts |= _recorded_facts(story, story.record)
     if story.record is not None and story.record.problem is not None:
         facts["problem"] = story.record.problem
     return facts
@@ -70,8 +71,9 @@ def _decided_facts(story: Story, row: Row[Any]) -> dict[str, object]:
             f"{counts.enrolled} of {counts.max_capacity} seats and {counts.reserved} of {counts.reserve_limit}"
             " reserve positions were taken"
         )
-        facts["window"] = f"{moment_text(counts.window[0])} to {moment_text(counts.window[1])}"
-    facts["outcome"] = _outcome(row)
+    if story.course is not None:
+        facts["window now"] = _window(story, story.course)
+    facts["outcome"] = _outcome(row.status, row.result, row.reason, row.reserve_position)
     if row.status == Status.FAILED and (story.record is None or story.record.problem is None):
         facts["problem"] = "no longer in Redis; look for the request id in the workers' logs"
     if row.promoted_number is not None:
@@ -95,9 +97,14 @@ def _took(row: Row[Any]) -> str:
     return f"{duration((row.applied_at - row.accepted_at).total_seconds())} later"
 
 
-def _outcome(row: Row[Any]) -> str:
-    told = " ".join(str(part) for part in (row.status, row.result, row.reason) if part is not None)
-    return told if row.reserve_position is None else f"{told} {row.reserve_position}"
+def _window(story: Story, course: Row[Any]) -> str:
+    told = f"{moment_text(course.registration_start)} to {moment_text(course.registration_end)}"
+    return f"{told}; it has been moved since the request was decided" if story.window_moved else told
+
+
+def _outcome(*parts: object) -> str:
+    """Status, result, reason and reserve position, as far as there are such."""
+    return " ".join(str(part) for part in parts if part is not None)
 
 
 def _later(row: Row[Any]) -> str:
@@ -115,22 +122,34 @@ def _place(place: Row[Any] | None) -> str:
     return place.status if place.reserve_position is None else f"{place.status} {place.reserve_position}"
 
 
-def _waiting_facts(story: Story, record: JobOnRecord) -> dict[str, object]:
-    payload, queue = record.payload, record.course
+def _recorded_facts(story: Story, record: JobOnRecord) -> dict[str, object]:
+    """What Redis alone tells: of a request that waits, or whose row in the ledger cannot be read now."""
+    payload = record.payload
     facts: dict[str, object] = {
         "asked": payload.get("operation", "nothing that can be read"),
         "accepted": f"{moment_text(accepted_at(record))}, as number {payload.get('sequence', '?')} of its course",
-        "worker": story.owner or "nobody owns its shard",
     }
     if record.outcome is not None:
-        facts["outcome"] = " ".join(str(record.outcome[name]) for name in ("status", "result", "reason"))
-    elif record.ahead is None:
-        facts["place"] = "in no queue and not in the ledger: look again, or it was lost with its queue"
-    else:
-        facts["place"] = f"behind {record.ahead} others; {queue.waiting} wait in its queue"
-        facts["due in"] = duration((record.ahead + 1) * queue.pace_us / 1_000_000)
+        told = record.outcome
+        outcome = _outcome(told["status"], told["result"], told["reason"], told["reserve_position"])
+        return facts | {"worker": record.worker or "unknown", "outcome": outcome}
+    facts["worker"] = story.owner or ("unknown" if story.problems else "nobody owns its shard")
+    return facts | _place_facts(story, record)
+
+
+def _place_facts(story: Story, record: JobOnRecord) -> dict[str, object]:
+    """Where a request stands that has no outcome yet, and when it may get one."""
+    if record.ahead is None:
+        if "PostgreSQL" in story.problems:
+            return {"place": "in no queue; only the ledger knows"}
+        return {"place": "in no queue and not in the ledger: look again, or it was lost with its queue"}
+    queue = record.course
+    facts: dict[str, object] = {"place": f"behind {record.ahead} others; {queue.waiting} wait in its queue"}
     if story.paused_since is not None:
         facts["PAUSED"] = f"since {story.paused_since}: workers apply nothing"
+    elif story.owner is not None:
+        # Without a worker, or with one that cannot reach PostgreSQL, there is no telling.
+        facts["due in"] = duration((record.ahead + 1) * queue.pace_us / 1_000_000)
     return facts
 
 
@@ -142,6 +161,7 @@ def document(story: Story) -> dict[str, Any]:
         "student_number": story.student_number,
         "decided": _mapping(story.decided),
         "counts_before": story.counts,
+        "window_moved": story.window_moved,
         "later": [_mapping(row) for row in story.later],
         "place_now": _mapping(story.place_now),
         "redis": story.record,

@@ -1,7 +1,6 @@
 """One request's whole story, put together from the ledger and from what Redis remembers; it only reads."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row
@@ -10,10 +9,10 @@ from shared.course_queue import keys
 from shared.course_queue.connection import RedisFailure
 from shared.course_queue.inspection import JobOnRecord, job_on_record
 from shared.course_queue.pausing import paused_since
-from shared.database import snapshot
+from shared.database import cause_of, snapshot
 from shared.errors import DatabaseUnavailableError
 from shared.manage.parts import Parts
-from shared.rules import Decision, Roster
+from shared.rules import WINDOW_REASONS, Decision, Roster, Status, Window
 from shared.store import inspection, ledger
 from shared.store.ownership import shard_owners
 
@@ -28,7 +27,6 @@ class Counts:
     max_capacity: int
     reserved: int
     reserve_limit: int
-    window: tuple[datetime, datetime]
 
 
 @dataclass(slots=True)
@@ -37,6 +35,7 @@ class Story:
 
     request_id: str
     record: JobOnRecord | None = None
+    shards: int | None = None
     decided: Row[Any] | None = None
     course: Row[Any] | None = None
     student_number: str | None = None
@@ -52,6 +51,15 @@ class Story:
         """Whether there is such a request."""
         return self.record is not None or self.decided is not None
 
+    @property
+    def window_moved(self) -> bool:
+        """Whether the semester's window, as it is now, contradicts the outcome: then it was judged by another one."""
+        row, course = self.decided, self.course
+        if row is None or course is None or row.accepted_at is None or row.status == Status.FAILED:
+            return False
+        window = Window(course.registration_start, course.registration_end)
+        return window.refusal(row.accepted_at) != (row.reason if row.reason in WINDOW_REASONS else None)
+
 
 def tell_story(parts: Parts, request_id: str) -> Story:
     """Collect what each part knows of the request. Never raises for a part that does not answer.
@@ -61,26 +69,27 @@ def tell_story(parts: Parts, request_id: str) -> Story:
     story = Story(request_id)
     try:
         story.record = job_on_record(parts.redis, request_id)
+        story.shards = parts.shards()
         story.paused_since = paused_since(parts.redis)
     except RedisFailure as error:
         story.problems["Redis"] = str(error)
     try:
         with snapshot(parts.engine) as connection:
-            _ask_ledger(parts, connection, story)
+            _ask_ledger(connection, story)
     except DatabaseUnavailableError as error:
-        story.problems["PostgreSQL"] = str(error)
+        story.problems["PostgreSQL"] = cause_of(error)
     return story
 
 
-def _ask_ledger(parts: Parts, connection: Connection, story: Story) -> None:
+def _ask_ledger(connection: Connection, story: Story) -> None:
     story.decided = row = inspection.decided_request(connection, story.request_id)
     course_id, student_id = _whose(story)
     if course_id is None:
         return
     story.course = next(iter(inspection.courses_named(connection, course_id, None)), None)
-    shard = keys.shard_of(course_id, parts.settings.queue_shards)
-    owners = shard_owners(connection)
-    story.owner = owners[shard][0] if shard in owners else None
+    if story.shards is not None:
+        owners = shard_owners(connection)
+        story.owner, _ = owners.get(keys.shard_of(course_id, story.shards), (None, None))
     if row is not None and story.course is not None:
         story.counts = _counts_before(connection, story.course, row.applied_index)
     if student_id is None:
@@ -115,10 +124,4 @@ def _counts_before(connection: Connection, course: Row[Any], index: int) -> Coun
                 roster.apply(row.student_id, decision)
             except ValueError:
                 return None
-    return Counts(
-        roster.enrolled_count,
-        course.max_capacity,
-        len(roster.reserve),
-        course.reserve_limit,
-        (course.registration_start, course.registration_end),
-    )
+    return Counts(roster.enrolled_count, course.max_capacity, len(roster.reserve), course.reserve_limit)

@@ -78,6 +78,11 @@ def duration(seconds: float | None) -> str:
     return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"  # noqa: PLR2004 - and two hours in minutes
 
 
+def or_unknown(value: object) -> str:
+    """The value, or a question mark for one that is not known."""
+    return "?" if value is None else str(value)
+
+
 def moment_text(value: datetime | None) -> str:
     """A time in UTC to the millisecond, or a dash."""
     text = rfc3339(value)

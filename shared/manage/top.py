@@ -9,10 +9,9 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from shared.course_queue import keys
-from shared.manage.parts import EXIT_UNAVAILABLE, Parts, running_system
+from shared.manage.parts import Parts, running_system
 from shared.manage.picture import Picture, take_picture
-from shared.manage.terminal import columns, console, draw, duration, say_json
+from shared.manage.terminal import columns, console, draw, duration, or_unknown, say_json
 
 TITLE_LENGTH_MAX = 36
 
@@ -42,8 +41,7 @@ def top(
             draw(view(picture, None, queues), svg, "python -m shared.manage top")
         else:
             console.print(view(picture, None, queues))
-        if picture.problems:
-            raise typer.Exit(EXIT_UNAVAILABLE)
+        parts.require_answers(picture.problems)
 
 
 def _watch(parts: Parts, interval_s: float, queues: int) -> None:
@@ -65,30 +63,32 @@ def view(picture: Picture, earlier: Picture | None, queues: int) -> RenderableTy
     if picture.paused_since:
         lines.append(Text(f"PAUSED since {picture.paused_since}: workers apply nothing", "yellow"))
     lines.append(Text(_sums(picture, earlier)))
-    if picture.unowned_shards and "PostgreSQL" not in picture.problems:
-        lines.append(Text(f"{len(picture.unowned_shards)} of {picture.shards} shards have no owner", "red"))
+    if picture.unowned_shards:
+        lines.append(Text(f"{picture.unowned_shards} of {picture.shards} shards have no owner", "red"))
     return Group(*lines, Text(), _queues(picture, queues), Text(), _workers(picture))
 
 
 def _sums(picture: Picture, earlier: Picture | None) -> str:
+    if picture.queues is None:
+        return "waiting ? in ? courses, oldest ?"
     told = (
         f"waiting {picture.waiting} in {len(picture.queues)} courses, oldest {duration(picture.oldest_age_s)}"
     )
-    if earlier is not None:
-        accepted, applied = picture.rates_since(earlier)
-        told += f", accepted {accepted:.0f}/s, applied {applied:.0f}/s"
+    rates = None if earlier is None else picture.rates_since(earlier)
+    if rates is not None:
+        told += f", accepted {rates[0]:.0f}/s, applied {rates[1]:.0f}/s"
     return told
 
 
 def _queues(picture: Picture, limit: int) -> RenderableType:
     table = columns("COURSE", "WAITING", "OLDEST", "EACH", "SHARD", "WORKER")
-    for queue in picture.queues[:limit]:
+    for queue in (picture.queues or [])[:limit]:
         table.add_row(
             (queue.title or queue.course_id)[:TITLE_LENGTH_MAX],
             str(queue.waiting),
             duration(queue.oldest_age_s),
             duration(queue.pace_us / 1_000_000),
-            str(keys.shard_of(queue.course_id, picture.shards)),
+            or_unknown(picture.shard_of(queue.course_id)),
             picture.owner_of(queue.course_id),
         )
     return table
@@ -96,11 +96,11 @@ def _queues(picture: Picture, limit: int) -> RenderableType:
 
 def _workers(picture: Picture) -> RenderableType:
     table = columns("WORKER", "STATE", "SHARDS", "FINISHED", "FAILED", "SEEN")
-    for worker in picture.workers:
+    for worker in picture.workers or []:
         table.add_row(
             worker.name,
             worker.state,
-            str(picture.shards_of(worker.name)),
+            or_unknown(picture.shards_of(worker.name)),
             str(worker.finished),
             str(worker.failed),
             f"{duration(worker.seen_age_s)} ago",
@@ -109,15 +109,18 @@ def _workers(picture: Picture) -> RenderableType:
 
 
 def document(picture: Picture) -> dict[str, Any]:
-    """The picture for programs."""
+    """The picture for programs; null is what is not known."""
     return {
         "problems": picture.problems,
         "paused_since": picture.paused_since,
         "waiting": picture.waiting,
         "oldest_age_s": picture.oldest_age_s,
-        "unowned_shards": len(picture.unowned_shards),
+        "shards": picture.shards,
+        "unowned_shards": picture.unowned_shards,
         "queues": picture.queues,
-        "workers": [
+        "workers": None
+        if picture.workers is None
+        else [
             {
                 "name": worker.name,
                 "state": worker.state,

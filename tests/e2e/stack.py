@@ -260,6 +260,17 @@ class Stack:
         finally:
             connection.close()
 
+    @contextlib.contextmanager
+    def sole_use_of(self, table: str) -> Iterator[None]:
+        """Hold a table as a migration would, so that nobody else can even read it."""
+        connection = psycopg2.connect(self.postgres.url)
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+            yield
+        finally:
+            connection.close()
+
     def waiting_in(self, course_id: str) -> list[str]:
         """The ids in a course's queue, head first."""
         with self.redis() as client:

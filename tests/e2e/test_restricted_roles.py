@@ -64,6 +64,22 @@ def test_the_whole_way_works(restricted: Stack, campus: Campus) -> None:
     restricted.run("shared.audit", "--course", course_id)
 
 
+@pytest.mark.parametrize(
+    "command", [["top", "--once"], ["course", "{course}"], ["request", "{request}"], ["audit"], ["drain"]]
+)
+def test_the_apis_role_is_enough_for_whoever_looks(
+    granted: Stack, campus: Campus, command: list[str]
+) -> None:
+    """Operators need no password of the tables' owner, and see who works all the same."""
+    course_id = campus.course()
+    request_id = campus.student().registered(course_id)["request_id"]
+    arguments = [each.format(course=course_id, request=request_id) for each in command]
+    program = granted.launch(["shared.manage", *arguments], DATABASE_URL=url_as(granted, API_ROLE))
+    assert program.wait(60) == 0, program.log()
+    if command[0] in ("top", "course", "request"):
+        assert f".{granted.worker_pids()[0]}." in program.log()
+
+
 def password_hash(stack: Stack, student: Student) -> str:
     """What the database keeps of the student's password."""
     [row] = stack.sql("SELECT password_hash FROM students WHERE id = %s", student.student_id)

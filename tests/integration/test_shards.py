@@ -9,9 +9,10 @@ import redis
 
 from shared.course_queue import keys
 from shared.course_queue.connection import async_client
+from shared.course_queue.inspection import ready_queues
 from shared.course_queue.shards import agreed_shards, claim_shards, claim_shards_now
 from shared.errors import QueueShardsError
-from shared.settings import Settings
+from shared.settings import SHARDS_MAX, Settings
 from tests.integration.course_queue import CourseQueueOnRedis
 
 OTHER = 7
@@ -142,3 +143,13 @@ def test_a_full_redis_still_takes_a_number(
     finally:
         redis_client.config_set("maxmemory", 0)
     assert agreed_shards(redis_client) == OTHER
+
+
+@pytest.mark.parametrize("shard", [0, 63, SHARDS_MAX - 1])
+def test_what_waits_is_seen_in_whatever_shard_it_was_announced(
+    redis_client: redis.Redis, course_queue: CourseQueueOnRedis, shard: int
+) -> None:
+    """An operator must not be told that nothing waits because of a setting."""
+    course_queue.accept()
+    redis_client.smove(keys.ready(course_queue.shard), keys.ready(shard), course_queue.course_id)
+    assert [queue.course_id for queue in ready_queues(redis_client)] == [course_queue.course_id]

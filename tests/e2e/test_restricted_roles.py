@@ -80,6 +80,14 @@ def test_the_apis_role_is_enough_for_whoever_looks(
         assert f".{granted.worker_pids()[0]}." in program.log()
 
 
+@pytest.mark.parametrize("role", [API_ROLE, WORKER_ROLE])
+def test_either_role_may_audit(granted: Stack, campus: Campus, role: str) -> None:
+    """Operators run it wherever a container of ours runs."""
+    campus.student().registered(campus.course())
+    audit = granted.launch(["shared.manage", "audit"], DATABASE_URL=url_as(granted, role))
+    assert audit.wait(60) == 0, audit.log()
+
+
 def password_hash(stack: Stack, student: Student) -> str:
     """What the database keeps of the student's password."""
     [row] = stack.sql("SELECT password_hash FROM students WHERE id = %s", student.student_id)

@@ -18,6 +18,7 @@ from tests.conftest import REPOSITORY
 FOLDER = REPOSITORY / "deploy" / "kubernetes"
 PRODUCTION = FOLDER / "overlays" / "production"
 KUBERNETES = "1.37"
+NAME = "app.kubernetes.io/name"
 # Defined by an operator, whose schema comes with no package.
 FOREIGN_KINDS = {"Cluster"}
 
@@ -216,6 +217,12 @@ def test_prometheus_finds_and_reaches_every_api_and_worker(workload: str, port: 
         each["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] for each in rule["from"]
     ]
     assert "monitoring" in sources
+
+
+def test_a_restore_can_hold_back_the_api_alone() -> None:
+    """By the selector that the runbook of backup and restore gives."""
+    labelled = [each for each in MANIFESTS if each["metadata"].get("labels", {}).get(NAME) == "api"]
+    assert [identity(each) for each in labelled] == ["Deployment/api"]
 
 
 def test_workers_listen_for_prometheus_on_every_address() -> None:

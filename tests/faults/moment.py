@@ -37,9 +37,16 @@ def caught_before_commit(stack: Stack) -> Iterator[Caught]:
 
     Keep the block shorter than the workers' lock timeout of one second.
     """
+    with ledger_held(stack):
+        yield wait_until(lambda: waiting_for_the_ledger(stack), "a worker is in the middle of a round", 10)
+
+
+@contextmanager
+def ledger_held(stack: Stack) -> Iterator[None]:
+    """Let nobody write to the ledger while the block runs: rounds get as far as that, and no further."""
     with closing(psycopg2.connect(stack.postgres.url)) as holder, holder.cursor() as cursor:
         cursor.execute("LOCK TABLE registration_requests IN SHARE MODE")
-        yield wait_until(lambda: waiting_for_the_ledger(stack), "a worker is in the middle of a round", 10)
+        yield
 
 
 def waiting_for_the_ledger(stack: Stack) -> Caught | None:

@@ -16,6 +16,15 @@ FINISH_TESTS = "tests/integration/test_finish_script.py"
 PEEK_TESTS = "tests/integration/test_peek_script.py"
 
 APPLY = "        applied = apply_round(self._owner.connection, entries, self.name)\n"
+REQUEUE_AND_RAISE = (
+    "        try:\n"
+    "            applied = apply_round(self._owner.connection, entries, self.name)\n"
+    "        except SQLAlchemyError:\n"
+    "            for entry in entries:\n"
+    "                self.connection.lrem(keys.queue(entry.course_id), 1, entry.raw_id)\n"
+    "                self.connection.rpush(keys.queue(entry.course_id), entry.raw_id)\n"
+    "            raise\n"
+)
 
 IN_REDIS = (
     mutant(
@@ -45,13 +54,14 @@ IN_REDIS = (
         "tests/faults/test_round.py::test_after_an_error_the_queue_stands_as_it_stood",
         WORKER,
         APPLY,
-        "        try:\n"
-        "            applied = apply_round(self._owner.connection, entries, self.name)\n"
-        "        except SQLAlchemyError:\n"
-        "            for entry in entries:\n"
-        "                self.connection.lrem(keys.queue(entry.course_id), 1, entry.raw_id)\n"
-        "                self.connection.rpush(keys.queue(entry.course_id), entry.raw_id)\n"
-        "            raise\n",
+        REQUEUE_AND_RAISE,
+    ),
+    mutant(
+        "requeue at the tail on error, in some history",
+        "tests/faults/test_any_history.py::test_any_history_ends_as_the_reference_model_says",
+        WORKER,
+        APPLY,
+        REQUEUE_AND_RAISE,
     ),
     Mutant(
         "sequence and push not atomic",

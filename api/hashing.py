@@ -13,7 +13,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from typing import TypeVar
 
@@ -27,6 +27,7 @@ log = structlog.get_logger()
 
 Answer = TypeVar("Answer")
 BUSY_RETRY_AFTER_S = 2
+CLOSE_LIMIT_S = 2.0
 PRIORITY_LOWEST = 19
 
 
@@ -48,6 +49,7 @@ class HashingPool:
         self._limit = settings.login_queue_limit
         self._let_in = 0
         self._waiting = 0
+        self._closing = False
         # While one password is hashed, the next login may look up what it needs.
         self._turns = asyncio.Semaphore(self._process_count + 1)
         self._processes = self._started()
@@ -91,6 +93,9 @@ class HashingPool:
         self._count_waiting(+1)
         try:
             async with self._turns:
+                if self._closing:
+                    self.count_refused()
+                    raise busy()
                 yield
         finally:
             self._count_waiting(-1)
@@ -117,9 +122,17 @@ class HashingPool:
             log.warning("hashing processes start again")
             self._processes = self._started()
 
-    def close(self) -> None:
-        """Let the hashing in hand end and take no more."""
-        self._processes.shutdown(wait=False, cancel_futures=True)
+    def turn_away(self) -> None:
+        """Refuse those who wait, and whoever comes: the process is about to end, and they can log in elsewhere."""
+        self._closing = True
+        for _ in range(self._waiting):
+            self._turns.release()
+
+    async def close(self) -> None:
+        """Let the hashing in hand end, and the processes with it."""
+        ended = asyncio.to_thread(self._processes.shutdown, cancel_futures=True)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(ended, CLOSE_LIMIT_S)
 
 
 def _begin() -> None:

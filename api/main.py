@@ -52,7 +52,7 @@ def create_app(settings: Settings) -> FastAPI:
         async with running_services(settings) as services:
             app.state.services = services
             app.state.state_metrics = StateMetrics(services)
-            with told_to_stop(services.hub.close):
+            with told_to_stop(services.stop_waiting):
                 yield {HASHING: services.hashing}
 
     app = Application(

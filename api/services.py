@@ -47,6 +47,11 @@ class Services:
     pages: CachedPages
     budget: SubmissionBudget
 
+    def stop_waiting(self) -> None:
+        """Let no client wait any longer: the process is about to end, and they can go on elsewhere."""
+        self.hub.close()
+        self.hashing.turn_away()
+
 
 @asynccontextmanager
 async def running_services(settings: Settings) -> AsyncIterator[Services]:
@@ -80,7 +85,7 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
         yield services
     finally:
         await _end(tasks)
-        services.hashing.close()
+        await services.hashing.close()
         await client.aclose()
         await database.close()
         if tracer is not None:

@@ -16,9 +16,9 @@ from bench.trials import Trial, trial_of
 ACCEPT = "accepted, not yet applied"
 NONE_WAITING, MANY_WAITING = "accepting with none waiting", "accepting with many waiting"
 NO_STORM, STORM = "accepting without logins", "accepting in a login storm"
-IDLE, RUSH = "my-courses while idle", "my-courses in the rush"
-# What arrives in the rush, as a part of the knee: the system is busy, and not hopelessly late.
-RUSH_PART = 0.8
+IDLE, RUSH, NEAR_THE_KNEE = "my-courses while idle", "my-courses in the rush", "my-courses near the knee"
+# What arrives, as a part of the knee: in the rush both cores are busy most of the time, near the knee always.
+READS_BESIDE = {IDLE: 0.0, RUSH: 0.5, NEAR_THE_KNEE: 0.8}
 ALL_AT_ONCE_PER_S = 1_000_000.0
 # Arrivals are random; this many times their expected number is never reached.
 MORE_THAN_ARRIVE = 1.3
@@ -75,17 +75,18 @@ def accept_in_login_storm(ground: Ground, scale: Scale, logins: int) -> Trial:
     return replace(trial, cost_ms={})
 
 
-def read_my_courses(ground: Ground, scale: Scale, rush_per_s: float) -> Trial:
-    """Latency of my-courses while registrations arrive at that rate."""
+def read_my_courses(ground: Ground, scale: Scale, name: str, knee_per_s: float) -> Trial:
+    """Latency of my-courses while registrations arrive at the named part of the knee."""
+    rush_per_s = READS_BESIDE[name] * knee_per_s
     ground.empty_redis()
     course_ids = ground.courses(scale.courses)
     path = f"/semesters/{ground.semester_id}/my-courses"
     reads = [(path, student.token) for student in ground.students]
-    reading = Stream("read", reads, scale.seconds, method="GET", rate_per_s=scale.steady_rate_per_s)
+    reading = Stream("read", reads, scale.steady_seconds, method="GET", rate_per_s=scale.steady_rate_per_s)
     rush = Stream(
         "register",
         registrations(ground.students, course_ids),
-        scale.seconds,
+        scale.steady_seconds,
         headers=REGISTER_HEADERS,
         rate_per_s=rush_per_s,
         until_final=True,
@@ -95,7 +96,6 @@ def read_my_courses(ground: Ground, scale: Scale, rush_per_s: float) -> Trial:
         measured = measure(contender, Load(contender.base_url, streams, introductions(ground.tokens())))
     granted = verdicts.places_granted(measured.report.streams["register"]) if rush_per_s else 0
     problems = verdicts.rosters_against_answers(ground, course_ids, granted)
-    name = RUSH if rush_per_s else IDLE
     trial = trial_of(name, OURS.name, measured, measured.report.streams["read"], problems)
     # The processor time of the registrations beside them says nothing about reads.
     return replace(trial, cost_ms={})

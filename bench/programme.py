@@ -58,9 +58,8 @@ def after_the_knee_is_known(ground: Ground, scale: Scale, results: Results) -> I
     """What is measured at a part of the most that clients which wait can get."""
     knee_per_s = results.rate(end_to_end.SPREAD, OURS.name)
     for _ in range(scale.rounds):
-        for rate_per_s in (0.0, knee_per_s * accepting.RUSH_PART):
-            run = partial(accepting.read_my_courses, ground, scale, rate_per_s)
-            yield Step(f"my-courses beside {rate_per_s:.0f} registrations per second", run)
+        for name in accepting.READS_BESIDE:
+            yield Step(name, partial(accepting.read_my_courses, ground, scale, name, knee_per_s))
         for percent in scale.knee_percents:
             run = partial(end_to_end.open_arrivals, ground, scale, percent, knee_per_s)
             yield Step(f"open arrivals at {percent} %", run)

@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import psutil
@@ -83,6 +84,26 @@ def test_hashing_processes_end_with_the_api_that_was_killed(stack: Stack) -> Non
         assert gone
     finally:
         stack.start_api()
+
+
+def test_logins_that_wait_are_turned_away_when_the_api_stops(stack: Stack, campus: Campus) -> None:
+    """They are answered 503 at once, and the API ends without an error or anything left behind."""
+    student = campus.student()
+    stack.restart_api(BCRYPT_COST="14")
+    with ThreadPoolExecutor(PLACES) as devices:
+        answers = [devices.submit(log_in, stack.http, student.number) for _ in range(PLACES)]
+        wait_until(lambda: logins_waiting(stack) == PLACES - 1, "all but one wait")
+        assert stack.api.stop() in (0, -signal.SIGTERM)
+        assert Counter(answer.result() for answer in answers)[503] >= PLACES - 2
+    log = stack.api.log()
+    stack.start_api()
+    assert "Exception" not in log
+    assert "leaked" not in log
+
+
+def logins_waiting(stack: Stack) -> float:
+    """How many logins wait to be hashed."""
+    return Scrape(stack.api_url).total("registration_logins_waiting")
 
 
 def hashing_processes(stack: Stack) -> list[psutil.Process]:

@@ -158,7 +158,7 @@ def _window_problem(window: Window) -> Problem | None:
 
 async def _repeated(services: Services, asked: Asked, wait_s: int, outside: Problem) -> Document:
     """Outside the window only the request that the key stands for: its client may have missed the answer at closing."""
-    request_id = await request_of_key(services.redis, asked)
+    request_id = await request_of_key(services.redis, services.settings, asked)
     if request_id is None:
         raise outside
     return await final_document(services, request_id, asked.student_id, wait_s)

@@ -12,6 +12,7 @@ import redis.asyncio
 from shared import metrics
 from shared.course_queue import keys, scripts
 from shared.course_queue.connection import ScriptMissing
+from shared.course_queue.replicas import ask_replicas, require_replicas
 from shared.errors import KeyConflictError, QueueFullError, QueueUnavailableError, StudentLimitError
 from shared.logs import log_requests
 from shared.requests import Place, moment
@@ -100,18 +101,15 @@ class Acceptor:
             return await self._call("EVAL", scripts.ACCEPT.source, arguments)
 
     async def _call(self, command: str, script: str, arguments: list[Any]) -> list[list[Any]]:
-        replicas = self._settings.accept_replicas
         async with self._client.pipeline(transaction=False) as pipeline:
             pipeline.execute_command(command, script, 0, *arguments)
-            if replicas:
-                pipeline.execute_command("WAITAOF", 1, replicas, self._settings.accept_replicas_timeout_ms)
+            ask_replicas(pipeline, self._settings)
             with metrics.REDIS_TIME.labels("accept").time():
                 replies = await pipeline.execute(raise_on_error=False)
         answers: list[list[Any]] | Exception = replies[0]
         if isinstance(answers, Exception):
             raise answers
-        if replicas:
-            _require_replicas(replies[1], replicas)
+        require_replicas(replies, self._settings)
         return answers
 
 
@@ -125,6 +123,7 @@ def accept_arguments(batch: Sequence[Asked], settings: Settings) -> list[Any]:
         settings.student_waiting_limit,
         settings.idempotency_ttl_s,
         settings.failed_ttl_s,
+        settings.accept_replicas,
     ]
     for asked in batch:
         key = asked.idempotency_key
@@ -163,12 +162,6 @@ def _trace(batch: Sequence[Asked], answers: Sequence[list[Any]], tracer: Tracer)
                 "correlation_id": asked.correlation_id,
             }
             tracer.accepted(asked.request_id, asked.asked_at_ns, attributes)
-
-
-def _require_replicas(reply: Any, replicas: int) -> None:
-    if isinstance(reply, Exception) or reply[0] < 1 or reply[1] < replicas:
-        message = f"fewer than {replicas} replicas hold the request on disk"
-        raise QueueUnavailableError(message)
 
 
 def _fail(future: asyncio.Future[list[Any]], error: Exception) -> None:

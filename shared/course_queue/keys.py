@@ -23,6 +23,7 @@ Ours:
 | `cr:student:<student>` | hash | waiting request id -> "course operation sequence" |
 | `cr:ready:<shard>` | set | courses of the shard whose queue is not empty |
 | `cr:idempotency:<student>:<digest>` | string | "request operation course", expires after a day |
+| `cr:repeated` | string | when a request was last repeated (us); written only for replicas to acknowledge |
 | `cr:login/…` | string | failed logins in the current minute, by `limits` |
 | `cr:known-address:<digest>` | string | a student has logged in from an address, for a month |
 | `cr:probe` | string | written by readiness, to see that Redis takes writes |
@@ -44,6 +45,7 @@ OUTCOMES_CHANNEL = "cr:outcomes"
 LOGIN_FAILURES = "cr:login"
 PROBE = "cr:probe"
 PAUSED = "cr:paused"
+REPEATED = "cr:repeated"
 
 # The only function name a worker of ours takes. It names no importable code on purpose.
 JOB_FUNCTION = "registration.apply"

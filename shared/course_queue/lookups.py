@@ -11,8 +11,10 @@ from shared import metrics
 from shared.course_queue import keys, scripts
 from shared.course_queue.accepting import Asked
 from shared.course_queue.connection import RedisFailure, ScriptMissing
+from shared.course_queue.replicas import ask_replicas, require_replicas
 from shared.errors import KeyConflictError, QueueUnavailableError
 from shared.requests import Place, encode_compactly, moment, waiting_document
+from shared.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +87,25 @@ async def waiting_of(client: redis.asyncio.Redis, student_id: str) -> list[Found
     return [entry for entry in found if entry is not None]
 
 
-async def request_of_key(client: redis.asyncio.Redis, asked: Asked) -> str | None:
+async def request_of_key(client: redis.asyncio.Redis, settings: Settings, asked: Asked) -> str | None:
     """The request that its Idempotency-Key stands for already, or None; also when it has no key.
 
+    Waits for replicas as accepting does: their answer may have been all that the first call was missing.
     Raises KeyConflictError when the key stands for another operation or course, and QueueUnavailableError.
     """
     if asked.idempotency_key is None:
         return None
     try:
-        kept = await client.get(keys.idempotency(asked.student_id, asked.idempotency_key))
+        async with client.pipeline(transaction=False) as pipeline:
+            pipeline.get(keys.idempotency(asked.student_id, asked.idempotency_key))
+            if settings.accept_replicas:
+                # Only what this connection has written is waited for.
+                pipeline.set(keys.REPEATED, "")
+            ask_replicas(pipeline, settings)
+            kept, *others = await pipeline.execute()
     except RedisFailure as error:
         raise QueueUnavailableError(str(error)) from error
+    require_replicas(others, settings)
     if kept is None:
         return None
     request_id, what = _text(kept).split(" ", 1)

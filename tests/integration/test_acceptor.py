@@ -2,53 +2,21 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
 from uuid import uuid4
 
 import pytest
 import redis
-import redis.asyncio
 
 from scripts.local_servers import LocalValkey, free_port
 from shared.course_queue import keys
-from shared.course_queue.accepting import BATCH_SIZE_MAX, Acceptor, Asked, Repeated
-from shared.course_queue.connection import async_client, sync_client
+from shared.course_queue.accepting import BATCH_SIZE_MAX, Acceptor, Repeated
+from shared.course_queue.connection import sync_client
 from shared.errors import KeyConflictError, QueueFullError, QueueUnavailableError, StudentLimitError
 from shared.requests import Place
-from shared.rules import Operation
 from shared.settings import Settings
-
-Answer = TypeVar("Answer")
-
-
-def asked(course_id: str, student_id: str | None = None, key: str | None = None) -> Asked:
-    """A register of a new student, unless told otherwise."""
-    return Asked(str(uuid4()), student_id or str(uuid4()), course_id, "TST1 001", Operation.REGISTER, key)
-
-
-@asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Acceptor]:
-    """An acceptor at work, as in an API process."""
-    async with async_client(settings) as client:
-        acceptor = Acceptor(client, settings)
-        task = asyncio.create_task(acceptor.run())
-        yield acceptor
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-
-
-def with_acceptor(settings: Settings, use: Callable[[Acceptor], Awaitable[Answer]]) -> Answer:
-    """Run a conversation with an acceptor."""
-
-    async def conversation() -> Answer:
-        async with running(settings) as acceptor:
-            return await use(acceptor)
-
-    return asyncio.run(conversation())
+from tests.integration.acceptors import asked, with_acceptor
 
 
 def test_many_at_once_get_contiguous_sequences_in_the_order_of_the_queue(

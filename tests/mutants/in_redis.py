@@ -7,6 +7,7 @@ FINISH_LUA = "shared/course_queue/lua/finish.lua"
 PEEK_LUA = "shared/course_queue/lua/peek.lua"
 CLAIM_SHARDS_LUA = "shared/course_queue/lua/claim_shards.lua"
 ACCEPTING = "shared/course_queue/accepting.py"
+REPLICAS = "shared/course_queue/replicas.py"
 ROUNDS = "shared/course_queue/rounds.py"
 CONNECTION = "shared/course_queue/connection.py"
 WORKER = "worker/registration_worker.py"
@@ -14,6 +15,7 @@ WORKER = "worker/registration_worker.py"
 ACCEPT_TESTS = "tests/integration/test_accept_script.py"
 FINISH_TESTS = "tests/integration/test_finish_script.py"
 PEEK_TESTS = "tests/integration/test_peek_script.py"
+REPLICA_TESTS = "tests/integration/test_replicas.py"
 
 APPLY = "        applied = apply_round(self._owner.connection, entries, self.name)\n"
 REQUEUE_AND_RAISE = (
@@ -145,8 +147,8 @@ IN_REDIS = (
         "a key reused for something else not noticed",
         f"{ACCEPT_TESTS}::test_the_same_key_for_another_request_is_a_conflict",
         ACCEPT_LUA,
-        "what == operation .. ' ' .. course_id and 'repeated' or 'key_conflict'",
-        "'repeated'",
+        "what == operation .. ' ' .. course_id and repeated(found) or {'key_conflict', found}",
+        "repeated(found)",
     ),
     mutant(
         "a call sent again after a lost reply accepted twice",
@@ -154,6 +156,20 @@ IN_REDIS = (
         ACCEPT_LUA,
         "if redis.call('EXISTS', job) == 1 then",
         "if false then",
+    ),
+    mutant(
+        "a repeat answered without the replicas",
+        f"{REPLICA_TESTS}::test_a_repeat_waits_for_the_replicas_of_what_it_repeats",
+        ACCEPT_LUA,
+        "  if replicas > 0 then\n",
+        "  if false then\n",
+    ),
+    mutant(
+        "replicas asked for their disks before they can know",
+        f"{REPLICA_TESTS}::test_an_accepted_request_is_on_the_replica",
+        REPLICAS,
+        '        pipeline.execute_command("WAIT", settings.accept_replicas, received_ms)\n',
+        "",
     ),
     mutant(
         "queue limit checked after the first write",

@@ -1,13 +1,23 @@
 -- Accept requests, one after the other, or find those they repeat. Each is atomic and idempotent: every check comes
 -- before its first write, and what is wrong with one is no other's trouble.
--- ARGV: now (RQ's format), function, version, queue limit, student limit, idempotency ttl (s), failed ttl (s),
+-- ARGV: now (RQ's format), function, version, queue limit, student limit, idempotency ttl (s), failed ttl (s), replicas,
 --       then per request: request, course, shard, student, operation, title, idempotency key or ''
 -- Returns per request {code, request, sequence, accepted at (us), requests ahead, pace (us)}; the numbers only for
 -- 'accepted' and, as {code, '', 0, 0, waiting, pace}, for 'queue_full'; {'error', message} when Redis refused to write.
 local now, job_function, version, failed_ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[7]
 local queue_limit, student_limit, idempotency_ttl = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
+local replicas = tonumber(ARGV[8])
 local time = redis.call('TIME')
 local accepted_at = string.format('%d%06d', time[1], time[2])
+
+-- The wait for replicas that follows is for the last write of its own connection. A repeat comes on any connection, so
+-- that it has to write something, or it would be answered before they have what it repeats.
+local function repeated(request)
+  if replicas > 0 then
+    redis.call('SET', 'cr:repeated', accepted_at)
+  end
+  return {'repeated', request}
+end
 
 -- What a student has waiting: how much, the newest of it for a course, and what is left over from requests that were lost
 -- or could not be read, whose jobs do not wait; that counts for nothing.
@@ -53,17 +63,17 @@ local function accept(request, course_id, shard, student_id, operation, title, i
   local kept = idempotency ~= '' and redis.call('GET', idempotency)
   if kept then
     local found, what = string.match(kept, '^(%S+) (.+)$')
-    return {what == operation .. ' ' .. course_id and 'repeated' or 'key_conflict', found}
+    return what == operation .. ' ' .. course_id and repeated(found) or {'key_conflict', found}
   end
   -- Our own client library sends again when a reply is lost.
   if redis.call('EXISTS', job) == 1 then
-    return {'repeated', request}
+    return repeated(request)
   end
   -- Only the student's newest waiting request for the course can be repeated: after register, drop, a register is new.
   local waiting, newest, leftovers = waiting_of(student, course_id)
   if newest and newest.operation == operation then
     remember(newest.id)
-    return {'repeated', newest.id}
+    return repeated(newest.id)
   end
   if waiting >= student_limit then
     return {'student_limit', ''}
@@ -98,7 +108,7 @@ local function accept(request, course_id, shard, student_id, operation, title, i
 end
 
 local answers = {}
-for i = 8, #ARGV, 7 do
+for i = 9, #ARGV, 7 do
   local taken, answer = pcall(accept, unpack(ARGV, i, i + 6))
   answers[#answers + 1] = taken and answer or {'error', type(answer) == 'table' and answer.err or tostring(answer)}
 end

@@ -1,4 +1,4 @@
-"""The outcome of a suite of runs: the table, the failover times, and the same as JSON."""
+"""The outcome of a suite of runs: the tables, the failover times, and the same as JSON."""
 
 import os
 import platform
@@ -11,6 +11,7 @@ from rich.table import Table
 from tests.faults.failover import percentile
 from tests.faults.injections.fault import Fault
 from tests.faults.runner import LANDED, NOT_RUN, Run
+from tests.faults.site import WIRES
 
 # Kind of failover -> seconds that must hold at the 99th percentile, and seconds to aim for.
 LIMITS_S = {
@@ -53,6 +54,32 @@ def fault_rows(faults: Sequence[Fault], runs: Sequence[Run]) -> list[dict[str, A
             }
         )
     return rows
+
+
+def wires_table(faults: Sequence[Fault], runs: Sequence[Run]) -> Table:
+    """Fault x wire: in how many runs it landed there; a dash where it has no business."""
+    table = Table(title="Wires: in how many runs each was broken")
+    table.add_column("fault", overflow="fold")
+    for wire in WIRES:
+        table.add_column(wire, justify="right", overflow="fold")
+    for row in wire_rows(faults, runs):
+        table.add_row(row["fault"], *(str(row["landed"].get(wire, "-")) for wire in WIRES))
+    return table
+
+
+def wire_rows(faults: Sequence[Fault], runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """The same as values: each fault of wires with all its wires, those too that no run has broken."""
+    return [
+        {
+            "fault": fault.name,
+            "landed": {
+                wire: sum((run.fault, run.wire, run.state) == (fault.name, wire, LANDED) for run in runs)
+                for wire in fault.wires
+            },
+        }
+        for fault in faults
+        if fault.wires
+    ]
 
 
 def failover_rows(faults: Sequence[Fault], runs: Sequence[Run]) -> list[dict[str, Any]]:
@@ -101,6 +128,7 @@ def report_document(faults: Sequence[Fault], runs: Sequence[Run], command: str, 
             "python": platform.python_version(),
         },
         "faults": fault_rows(faults, runs),
+        "wires": wire_rows(faults, runs),
         "failover": failover_rows(faults, runs),
         "runs": [run.document() for run in runs],
     }

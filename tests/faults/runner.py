@@ -27,8 +27,10 @@ class Run:
 
     fault: str
     seed: int
+    turn: int
     state: str = LANDED
     where: str = ""
+    wire: str = ""
     requests: int = 0
     took_s: float = 0.0
     violations: list[str] = field(default_factory=list)
@@ -44,14 +46,16 @@ class Run:
         return asdict(self)
 
 
-def run_fault(site: Site, campus: Campus, fault: Fault, seed: int, history_path: Path) -> Run:
-    """Do one fault on a whole site. The log of the clients stays when something was wrong."""
-    run = Run(fault.name, seed)
+def run_fault(
+    site: Site, campus: Campus, fault: Fault, history_path: Path, *, seed: int, turn: int = 0
+) -> Run:
+    """Do one fault on a whole site; `turn` runs of it came before. The log of the clients stays when something was wrong."""
+    run = Run(fault.name, seed, turn)
     started = time.monotonic()
     history_path.unlink(missing_ok=True)
     try:
         with History(history_path) as history:
-            scene = set_scene(site, campus, seed, history)
+            scene = set_scene(site, campus, seed, turn, history)
             _play(scene, fault, run)
         if run.state == LANDED:
             _judge(scene, history_path, run)
@@ -77,7 +81,7 @@ def _play(scene: Scene, fault: Fault, run: Run) -> None:
             run.state, run.where = NOT_RUN, str(error)
         else:
             scene.load.wait_for_finals(OUTCOMES_AFTER, "outcomes after the fault")
-            run.where, run.stood_still_s = scene.where, scene.stood_still_s
+            run.where, run.wire, run.stood_still_s = scene.where, scene.wire, scene.stood_still_s
         finally:
             scene.site.heal()
         if run.state != LANDED:

@@ -33,7 +33,10 @@ class NotRunError(Exception):
 
 @dataclass
 class Scene:
-    """What an injection works on. `where` and `stood_still_s` are for it to fill."""
+    """What an injection works on. `where`, `wire` and `stood_still_s` are for it to fill.
+
+    `turn` numbers the runs of one fault, from 0.
+    """
 
     site: Site
     campus: Campus
@@ -41,7 +44,9 @@ class Scene:
     history: History
     course_ids: Sequence[str]
     chance: random.Random
+    turn: int
     where: str = ""
+    wire: str = ""
     stood_still_s: list[float] = field(default_factory=list)
 
     def landed(self, happened: object, what: str) -> None:
@@ -91,12 +96,12 @@ def _course_id(shards: set[int], chance: random.Random) -> str:
     raise AssertionError(message)
 
 
-def set_scene(site: Site, campus: Campus, seed: int, history: History) -> Scene:
+def set_scene(site: Site, campus: Campus, seed: int, turn: int, history: History) -> Scene:
     """A scene on a whole site; the load has yet to be started."""
     # Which ids fit depends on who owns what at the moment, which the seed does not decide: no draw of it may count.
     course_ids = new_courses(site, campus, random.Random(f"courses {seed}"))
     load = Load(site.api_url, campus.students(STUDENTS), course_ids, seed, history)
-    return Scene(site, campus, load, history, course_ids, random.Random(seed))
+    return Scene(site, campus, load, history, course_ids, random.Random(seed), turn)
 
 
 def check_scene(scene: Scene, history: Path) -> Verdict:

@@ -47,7 +47,7 @@ def test_every_promise_holds(
     fault: Fault, site: Site, site_campus: Campus, seed: int, tmp_path: Path
 ) -> None:
     """The fault happens while clients register and drop; afterwards nothing is lost, reordered, doubled or untold."""
-    run = run_fault(site, site_campus, fault, seed, tmp_path / "history.jsonl")
+    run = run_fault(site, site_campus, fault, tmp_path / "history.jsonl", seed=seed, turn=seed)
     if run.state == NOT_RUN:
         pytest.skip(run.where)
     assert run.state == LANDED, run.where
@@ -65,9 +65,8 @@ def test_a_fault_that_does_not_happen_is_no_success(
     def switched_off(scene: Scene) -> None:
         scene.landed_within(0.2, lambda: not scene.site.crew[0].running, "the worker is gone")
 
-    run = run_fault(
-        site, site_campus, Fault("F1-off", "nothing", switched_off), seed, tmp_path / "history.jsonl"
-    )
+    off = Fault("F1-off", "nothing", switched_off)
+    run = run_fault(site, site_campus, off, tmp_path / "history.jsonl", seed=seed)
     assert run.state == NOT_LANDED
     assert not run.good
 

@@ -1,6 +1,6 @@
 """What a fault is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tests.faults.scene import Scene
@@ -20,6 +20,8 @@ class Fault:
     inject: Callable[[Scene], None]
     failover: str | None = None
     """Which failover table its times belong to."""
+    wires: Sequence[str] = ()
+    """The wires that it breaks, one in each run, in turn."""
 
     @property
     def family(self) -> str:

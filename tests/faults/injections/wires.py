@@ -16,23 +16,33 @@ RESETS = 5
 TOUCH_LIMIT_S = 5.0
 # Longer than a worker waits for Redis, and for the second try.
 BLIND_S = 6.0
-SERVER_WIRES = tuple(wire for wire in WIRES if wire != "client-api")
+CLIENTS, TO_REDIS, TO_POSTGRESQL = "client-api", "worker-redis", "worker-postgresql"
+SERVER_WIRES = tuple(wire for wire in WIRES if wire != CLIENTS)
 
-Break = Callable[[Scene, Proxy], str]
-
-
-def on_some_wire(do: Break, wires: Sequence[str]) -> Callable[[Scene], None]:
-    """A fault of a wire that the seed chooses, ended after a while."""
-    return partial(_on_some_wire, do=do, wires=wires)
+Break = Callable[[Scene, Proxy, Direction], str]
 
 
-def _on_some_wire(scene: Scene, do: Break, wires: Sequence[str]) -> None:
-    name = scene.chance.choice(wires)
+def of_wires(name: str, what: str, do: Break, wires: Sequence[str] = WIRES) -> Fault:
+    """A fault of one of these wires after the other, ended after a while."""
+    return Fault(name, what, partial(_break_one, do=do, wires=wires), wires=wires)
+
+
+def whose_turn(turn: int, wires: Sequence[str]) -> tuple[str, Direction]:
+    """The wire of a fault's run with this number, and the way of it that is broken where only one is.
+
+    As many runs as there are wires break each of them; after as many again each was broken both ways.
+    """
+    return wires[turn % len(wires)], list(Direction)[turn // len(wires) % len(Direction)]
+
+
+def _break_one(scene: Scene, do: Break, wires: Sequence[str]) -> None:
+    name, direction = whose_turn(scene.turn, wires)
+    scene.wire = name
     proxy = scene.site.wires[name]
     before = proxy.touched
     lasts_s = scene.chance.uniform(LASTS_MIN_S, LASTS_MAX_S)
     try:
-        how = do(scene, proxy)
+        how = do(scene, proxy, direction)
         scene.landed_within(TOUCH_LIMIT_S, lambda: proxy.touched > before, f"something goes over {name}")
         scene.pause(lasts_s)
     finally:
@@ -40,28 +50,27 @@ def _on_some_wire(scene: Scene, do: Break, wires: Sequence[str]) -> None:
     scene.where = f"{name} {how} for {lasts_s:.2f} s, {proxy.touched - before} times"
 
 
-def reset(scene: Scene, proxy: Proxy) -> str:
+def reset(scene: Scene, proxy: Proxy, _: Direction) -> str:
     """Every connection broken, several times in a row."""
-    for _ in range(RESETS):
+    for _time in range(RESETS):
         proxy.reset()
         scene.pause(0.05 * scene.chance.random())
     return "reset"
 
 
-def go_silent(scene: Scene, proxy: Proxy) -> str:
+def go_silent(scene: Scene, proxy: Proxy, direction: Direction) -> str:
     """Nothing arrives in one direction any more; nobody is told."""
-    direction = scene.chance.choice(list(Direction))
     proxy.blackhole(direction)
     return f"silent {direction.value}"
 
 
-def go_slow(scene: Scene, proxy: Proxy) -> str:
+def go_slow(scene: Scene, proxy: Proxy, _: Direction) -> str:
     """Everything takes 200 ms longer, each way."""
     proxy.delay(LATENCY_S)
     return "slow"
 
 
-def lose_replies(scene: Scene, proxy: Proxy) -> str:
+def lose_replies(scene: Scene, proxy: Proxy, _: Direction) -> str:
     """What is asked is done, and the answer lost with the connection."""
     proxy.lose_replies()
     return "without replies"
@@ -69,19 +78,19 @@ def lose_replies(scene: Scene, proxy: Proxy) -> str:
 
 def cut_owner_off(scene: Scene) -> None:
     """A worker cut off from PostgreSQL in one direction until another one has its courses."""
-    proxy = scene.site.wires["worker-postgresql"]
+    proxy = scene.site.wires[TO_POSTGRESQL]
     try:
-        _cut_off(scene, proxy)
+        _cut_off(scene, TO_POSTGRESQL)
     finally:
         proxy.heal()
 
 
 def cut_owner_off_from_redis(scene: Scene) -> None:
     """A worker cut off from Redis: another one has its courses, and it does not take them back while it sees no queue."""
-    proxy = scene.site.wires["worker-redis"]
+    proxy = scene.site.wires[TO_REDIS]
     victim = scene.site.crew[WIRED].pid
     try:
-        _cut_off(scene, proxy)
+        _cut_off(scene, TO_REDIS)
         ends_at = time.monotonic() + BLIND_S
         while time.monotonic() < ends_at:
             assert not scene.site.shards_of(victim), "it sees no queue and holds shards again"
@@ -90,10 +99,11 @@ def cut_owner_off_from_redis(scene: Scene) -> None:
         proxy.heal()
 
 
-def _cut_off(scene: Scene, proxy: Proxy) -> None:
-    """Silence the second worker's wire in one direction, and time its courses. The caller heals the wire."""
+def _cut_off(scene: Scene, name: str) -> None:
+    """Silence this wire of the second worker in one direction, and time its courses. The caller heals the wire."""
     site = scene.site
-    direction = scene.chance.choice(list(Direction))
+    scene.wire, direction = whose_turn(scene.turn, [name])
+    proxy = site.wires[name]
     victim = site.crew[WIRED].pid
     before = proxy.touched
     with watching(site, victim, scene.course_ids, others_only=True) as watch:
@@ -106,15 +116,17 @@ def _cut_off(scene: Scene, proxy: Proxy) -> None:
 
 
 FAULTS = (
-    Fault("F6-reset", "a wire reset", on_some_wire(reset, WIRES)),
-    Fault("F6-blackhole", "a wire silent in one direction", on_some_wire(go_silent, SERVER_WIRES)),
+    of_wires("F6-reset", "a wire reset", reset),
+    of_wires("F6-blackhole", "a wire silent in one direction", go_silent, SERVER_WIRES),
+    of_wires("F6-blackhole-clients", "the clients' wire silent in one direction", go_silent, [CLIENTS]),
+    of_wires("F6-latency", "a wire slower by 200 ms", go_slow),
+    of_wires("F6-lost-reply", "a wire losing only the replies", lose_replies),
     Fault(
-        "F6-blackhole-clients",
-        "the clients' wire silent in one direction",
-        on_some_wire(go_silent, ["client-api"]),
+        *("F6-cut-off", "an owner cut off from PostgreSQL, one way", cut_owner_off, "cut off"),
+        wires=[TO_POSTGRESQL],
     ),
-    Fault("F6-latency", "a wire slower by 200 ms", on_some_wire(go_slow, WIRES)),
-    Fault("F6-lost-reply", "a wire losing only the replies", on_some_wire(lose_replies, WIRES)),
-    Fault("F6-cut-off", "an owner cut off from PostgreSQL, one way", cut_owner_off, "cut off"),
-    Fault("F6-blind", "an owner cut off from Redis, one way", cut_owner_off_from_redis, "cut off"),
+    Fault(
+        *("F6-blind", "an owner cut off from Redis, one way", cut_owner_off_from_redis, "cut off"),
+        wires=[TO_REDIS],
+    ),
 )

@@ -10,8 +10,10 @@ import typer
 import uvicorn
 from pydantic import ValidationError
 
+from shared.errors import TracesUnavailableError
 from shared.logs import configure_logging
 from shared.settings import load_settings, problems_of
+from shared.tracing import require_packages
 
 # At SIGTERM clients that wait are told where to go on; this is for whatever else is in hand.
 SHUTDOWN_LIMIT_S = 5
@@ -29,9 +31,12 @@ def main(
 ) -> None:
     """Serve the HTTP API. Configuration comes from the environment; SIGTERM ends it within a few seconds."""
     try:
-        configure_logging(load_settings().log_level)
-    except ValidationError as error:
-        typer.echo(f"The API cannot start: {problems_of(error)}", err=True)
+        settings = load_settings()
+        configure_logging(settings.log_level)
+        require_packages(settings)
+    except (ValidationError, TracesUnavailableError) as error:
+        problem = problems_of(error) if isinstance(error, ValidationError) else error
+        typer.echo(f"The API cannot start: {problem}", err=True)
         raise typer.Exit(1) from error
     with _shared_counts(processes):
         uvicorn.run(

@@ -38,6 +38,10 @@ class QueueShardsError(RegistrationSystemError):
         )
 
 
+class TracesUnavailableError(RegistrationSystemError):
+    """OTLP_ENDPOINT asks for traces, and the packages of requirements-otel.txt are not installed (docs/metrics.md)."""
+
+
 class QueueFullError(RegistrationSystemError):
     """The course has as many requests waiting as it may have."""
 

@@ -4,6 +4,7 @@ The trace id is the request's id, so that API and worker need to hand nothing to
 finds its trace. Off unless OTLP_ENDPOINT is set; the packages of `requirements-otel.txt` are imported only then.
 """
 
+import importlib
 import secrets
 import time
 from collections.abc import Iterable
@@ -11,9 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from shared.errors import TracesUnavailableError
 from shared.requests import Outcome
 from shared.settings import Settings
 
+# Of OpenTelemetry other packages bring a part along, which alone sends nothing.
+PACKAGES = ("opentelemetry.exporter.otlp.proto.http", "opentelemetry.sdk.trace")
 SPAN_ID_MASK = 2**64 - 1
 SAMPLE_DIGITS = 8
 SAMPLE_RANGE = 0x1_0000_0000
@@ -123,11 +127,19 @@ class RoundTimes:
         return cls(committed_ns - int(apply_s * 1e9), committed_ns, published_ns)
 
 
-def tracer_of(settings: Settings, service: str) -> Tracer | None:
-    """The process's tracer, or None when traces are not asked for.
+def require_packages(settings: Settings) -> None:
+    """Raises TracesUnavailableError when traces are asked for and their packages are missing."""
+    if settings.otlp_endpoint:
+        try:
+            for package in PACKAGES:
+                importlib.import_module(package)
+        except ModuleNotFoundError as error:
+            raise TracesUnavailableError from error
 
-    Raises ModuleNotFoundError when they are asked for and the packages are missing.
-    """
+
+def tracer_of(settings: Settings, service: str) -> Tracer | None:
+    """The process's tracer, or None when traces are not asked for. Raises TracesUnavailableError."""
+    require_packages(settings)
     return Tracer(settings, service) if settings.otlp_endpoint else None
 
 

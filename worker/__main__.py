@@ -7,9 +7,10 @@ import structlog
 import typer
 from pydantic import ValidationError
 
-from shared.errors import QueueShardsError, UnsafeRedisError
+from shared.errors import QueueShardsError, TracesUnavailableError, UnsafeRedisError
 from shared.logs import configure_logging
 from shared.settings import load_settings, problems_of
+from shared.tracing import require_packages
 from worker.processes import WorkerProcesses
 from worker.registration_worker import RegistrationWorker
 
@@ -30,13 +31,14 @@ def main(
     try:
         settings = load_settings()
         configure_logging(settings.log_level)
+        require_packages(settings)
         if processes > 1:
             WorkerProcesses(processes, settings.metrics_port).run()
         else:
             RegistrationWorker(settings, supervisor_pid).work()
     except ValidationError as error:
         _end(problems_of(error))
-    except (UnsafeRedisError, QueueShardsError) as error:
+    except (UnsafeRedisError, QueueShardsError, TracesUnavailableError) as error:
         _end(str(error))
 
 

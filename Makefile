@@ -8,7 +8,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && exit; \
 	done; echo python3)
 
-.PHONY: help venv venv-dev run test faults mutants advisories lint types check format audit bench bench-quick bench-term locust locust-ui secrets screenshots drill clean
+.PHONY: help venv venv-dev run test faults mutants advisories lock lint types check format audit bench bench-quick bench-term locust locust-ui secrets screenshots drill clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -29,8 +29,13 @@ faults: $(VENV)/.dev-installed ## Inject faults under load and check every promi
 mutants: $(VENV)/.dev-installed ## Plant known bugs one by one and see that the tests find each
 	$(PY) -m tests.mutants
 
-advisories: $(VENV)/.dev-installed ## Look for known advisories against requirements.txt; needs network
+advisories: $(VENV)/.dev-installed ## Look for known advisories against constraints.txt; needs network
 	@$(PY) -m scripts.advisories
+
+# One file for every Python from 3.11 on, with markers where they differ. What is in it stays unless it must change.
+lock: $(VENV)/.dev-installed ## Resolve every package below the requirements into constraints.txt; UPGRADE=1 for the newest
+	$(PY) -m uv pip compile --quiet --universal --python-version 3.11 $(if $(UPGRADE),--upgrade) \
+		--no-annotate --custom-compile-command "make lock" --output-file constraints.txt requirements-dev.txt
 
 lint: $(VENV)/.dev-installed ## Check style, formatting and the safety of migrations
 	$(PY) -m ruff check .
@@ -110,10 +115,10 @@ $(VENV)/.created:
 		"import os, sys; sys.path.insert(0, os.path.dirname(sys.prefix))\n")'
 	@touch $@
 
-$(VENV)/.runtime-installed: requirements.txt $(VENV)/.created
-	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+$(VENV)/.runtime-installed: requirements.txt constraints.txt $(VENV)/.created
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt -c constraints.txt
 	@touch $@
 
 $(VENV)/.dev-installed: requirements-dev.txt $(VENV)/.runtime-installed
-	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
 	@touch $@

@@ -9,7 +9,8 @@ import subprocess
 import sys
 from typing import Any
 
-REQUIREMENTS = "requirements.txt"
+# Resolved already, so that what is looked up is what is installed.
+REQUIREMENTS = ["--requirement", "constraints.txt", "--no-deps", "--disable-pip"]
 LIMIT_S = 600
 EXIT_CLEAN, EXIT_ADVISORIES, EXIT_NOT_CHECKED = 0, 1, 2
 WORDS_MAX = 300
@@ -17,7 +18,7 @@ WORDS_MAX = 300
 
 def main() -> int:
     """Print what is known, and return EXIT_CLEAN, EXIT_ADVISORIES or EXIT_NOT_CHECKED."""
-    command = [sys.executable, "-m", "pip_audit", "--requirement", REQUIREMENTS]
+    command = [sys.executable, "-m", "pip_audit", *REQUIREMENTS]
     command += ["--format", "json", "--progress-spinner", "off"]
     try:
         finished = subprocess.run(command, check=False, capture_output=True, text=True, timeout=LIMIT_S)

@@ -5,10 +5,13 @@ import json
 import re
 
 import pytest
+import yaml
 
 from tests.conftest import REPOSITORY
 
 DOCKERFILES = ("Dockerfile.api", "Dockerfile.worker")
+API_COMMAND = "python -m api --host 0.0.0.0 --port 8500"
+COMPILED = r"compileall -q --invalidation-mode checked-hash (\S+)"
 
 
 def instructions(dockerfile: str) -> list[str]:
@@ -55,10 +58,36 @@ def test_signals_reach_the_process_itself(dockerfile: str) -> None:
 @pytest.mark.parametrize("dockerfile", DOCKERFILES)
 def test_what_an_image_leaves_out_is_named_as_in_the_requirements(dockerfile: str) -> None:
     """Else a renamed requirement would slip back in unseen."""
-    left_out = re.search(r"grep -vE '\^\(([^)]+)\)=='", "\n".join(instructions(dockerfile)))
+    left_out = re.search(r"'/\^\(([^)]+)\)==/d' requirements\.txt", "\n".join(instructions(dockerfile)))
     assert left_out
     required = re.findall(r"^([\w-]+)", (REPOSITORY / "requirements.txt").read_text(), re.MULTILINE)
     assert set(left_out[1].split("|")) <= set(required)
+
+
+@pytest.mark.parametrize(("part", "command"), [("api", API_COMMAND), ("worker", "python -m worker")])
+def test_what_an_image_starts_is_what_compose_and_kubernetes_start(part: str, command: str) -> None:
+    """As its own documentation says; neither has a command of its own to differ in."""
+    assert " ".join(json.loads(of_kind(f"Dockerfile.{part}", "CMD")[-1])) == command
+    service = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())["services"][part]
+    manifests = yaml.safe_load_all((REPOSITORY / f"deploy/kubernetes/base/{part}.yaml").read_text())
+    [deployment] = [each for each in manifests if each["kind"] == "Deployment"]
+    [container] = deployment["spec"]["template"]["spec"]["containers"]
+    assert not {"command", "entrypoint"} & set(service)
+    assert not {"command", "args"} & set(container)
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES)
+def test_bytecode_is_made_with_the_image_and_valid_whatever_times_its_files_have(dockerfile: str) -> None:
+    """Packages' and our own: builders round times, and a container that may not write would compile at each start."""
+    compiled = [folder for run in of_kind(dockerfile, "RUN") for folder in re.findall(COMPILED, run)]
+    assert compiled == ["/venv/lib", "/app"]
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES)
+def test_packages_for_traces_are_installed_when_asked_for(dockerfile: str) -> None:
+    """By a build argument, whose default leaves them out."""
+    assert of_kind(dockerfile, "ARG") == ["REQUIREMENTS=requirements.txt"]
+    assert '-r "$REQUIREMENTS"' in " ".join(of_kind(dockerfile, "RUN"))
 
 
 @pytest.mark.parametrize("dockerfile", DOCKERFILES)
@@ -66,7 +95,8 @@ def test_whatever_an_image_copies_is_let_into_the_build(dockerfile: str) -> None
     """.dockerignore lets in what it names and nothing else, secrets least of all."""
     rules = (REPOSITORY / ".dockerignore").read_text().splitlines()
     let_in = {rule.removeprefix("!") for rule in rules if rule.startswith("!")}
-    copied = {source.split()[0] for source in of_kind(dockerfile, "COPY") if not source.startswith("--from")}
+    own = [words.split()[:-1] for words in of_kind(dockerfile, "COPY") if not words.startswith("--from")]
+    copied = {source for sources in own for source in sources}
     assert copied <= let_in
     assert "*" in rules
     assert not {".env", ".git", "tests"} & let_in

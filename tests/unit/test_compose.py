@@ -235,6 +235,14 @@ def test_nothing_starts_before_what_it_needs(service: str) -> None:
     }
 
 
+def test_traces_can_be_asked_for_in_the_environment_alone() -> None:
+    """The packages come with the build, the collector with the settings, and both parts can reach it."""
+    for part in ("api", "worker"):
+        assert SERVICES[part]["build"]["args"] == {"REQUIREMENTS": "${REQUIREMENTS:-requirements.txt}"}
+        assert {"OTLP_ENDPOINT", "OTLP_TRACE_RATIO"} <= set(SERVICES[part]["environment"])
+        assert "metrics" in SERVICES[part]["networks"]
+
+
 def test_workers_can_be_scaled() -> None:
     """Neither a fixed name nor a port stands in the way of a second one."""
     assert not {"container_name", "ports", "hostname"} & set(SERVICES["worker"])

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import kubernetes_validate
 import pytest
@@ -17,6 +18,7 @@ from tests.conftest import REPOSITORY
 
 FOLDER = REPOSITORY / "deploy" / "kubernetes"
 PRODUCTION = FOLDER / "overlays" / "production"
+TRACES = FOLDER / "traces"
 KUBERNETES = "1.37"
 NAME = "app.kubernetes.io/name"
 # Defined by an operator, whose schema comes with no package.
@@ -73,7 +75,7 @@ def follows_the_schema(manifest: Manifest) -> None:
     kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
 
 
-@pytest.mark.parametrize("manifest", MANIFESTS, ids=identity)
+@pytest.mark.parametrize("manifest", [*MANIFESTS, *manifests_in(TRACES)], ids=identity)
 def test_every_manifest_follows_the_schema_of_its_kind(manifest: Manifest) -> None:
     """That of Kubernetes itself, strictly: a misspelt field is an error."""
     if manifest["kind"] not in FOREIGN_KINDS:
@@ -167,7 +169,7 @@ def test_every_variable_is_a_setting(workload: str) -> None:
     known = {name.upper() for name in Settings.model_fields} | {"FORWARDED_ALLOW_IPS"}
     literals = [
         literal.partition("=")[0]
-        for folder in (FOLDER / "base", PRODUCTION)
+        for folder in (FOLDER / "base", PRODUCTION, TRACES)
         for generator in yaml.safe_load((folder / "kustomization.yaml").read_text())["configMapGenerator"]
         for literal in generator.get("literals", [])
     ]
@@ -242,6 +244,20 @@ def test_redis_and_postgresql_have_the_durable_settings() -> None:
     roles = {role["name"] for role in database["managed"]["roles"]}
     granted = {each["value"] for each in container_of("migrate")["env"] if each["name"].endswith("_ROLE")}
     assert granted == roles
+
+
+def test_traces_get_out_to_the_collector_that_the_settings_name() -> None:
+    """From those who send them, on the port and to the namespace of the endpoint, as plain HTTP in the cluster."""
+    [generator] = yaml.safe_load((TRACES / "kustomization.yaml").read_text())["configMapGenerator"]
+    endpoint = dict(literal.split("=", 1) for literal in generator["literals"])["OTLP_ENDPOINT"]
+    [policy] = manifests_in(TRACES)
+    [sender] = policy["spec"]["podSelector"]["matchExpressions"]
+    assert sender["values"] == ["api", "worker"]
+    [rule] = policy["spec"]["egress"]
+    [collector] = rule["to"]
+    namespace = collector["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
+    assert urlsplit(endpoint).hostname == f"collector.{namespace}"
+    assert [each["port"] for each in rule["ports"]] == [urlsplit(endpoint).port]
 
 
 def test_nobody_reaches_anybody_but_by_name() -> None:

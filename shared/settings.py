@@ -16,10 +16,10 @@ SHARDS_MAX = 1024
 # Docker and Kubernetes put secrets here, a file each; a file named like a setting counts where no variable is set.
 SECRETS_DIR = Path("/run/secrets")
 
-# What the client libraries can take apart; a mistake that they would guess a host from might show a password.
+# What every client library takes apart alike; a mistake that one would guess a host from might show a password.
 DATABASE_URL_FORM = re.compile(
-    r"(?:postgres|postgresql|postgresql\+psycopg2)://(?:[^:/@]*(?::[^@]*)?@)?"
-    r"(?:\[[^\]/?]+\]|[^@:/?\[]*)(?::(?P<port>\d+))?(?:[/?].*)?"
+    r"(?:postgres|postgresql|postgresql\+psycopg2)://(?:[^:/?#@]*(?::[^/?#@]*)?@)?"
+    r"(?:\[[^\]/?]+\]|[^@:/?#\[]*)(?::(?P<port>\d+))?(?:[/?].*)?"
 )
 REDIS_URL_FORM = re.compile(
     r"rediss?://(?:[^/?#]*@)?(?:\[[^\]/?#]+\]|[^@:/?#\[]*)(?::(?P<port>\d*))?(?:[/?].*)?|unix://.+"

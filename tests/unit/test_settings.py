@@ -89,7 +89,8 @@ def test_every_usual_database_url_gets_the_installed_driver(given: str, expected
     [
         *("", "nonsense", "mysql://x", "localhost:5432/d", "http://h/d", "postgresql+asyncpg://u@h/d"),
         *("postgresql:/h/d", "postgresql://u@h:port/d", "postgresql://h:70000/d", "postgresql://[bad/d"),
-        "postgresql://app:pass@word@db/r",
+        *("postgresql://app:pass@word@db/r", "postgresql://app:a/b@db/r", "postgresql://app:a#b@db/r"),
+        "postgresql://app:a?b@db/r",
     ],
 )
 def test_a_database_url_that_is_none_is_refused_by_name_and_without_its_text(url: str) -> None:
@@ -120,7 +121,7 @@ def test_a_redis_url_that_is_none_is_refused_by_name_and_without_its_text(url: s
     "url",
     [
         *("postgresql://", "postgresql://db", "postgresql:///d?host=/run/postgresql", "postgres://u@db/r"),
-        *("postgresql://app:a%40b@db:5432/r?sslmode=require", "postgresql://app:a/b#c?d@db/r"),
+        *("postgresql://app:a%40b@db:5432/r?sslmode=require", "postgres://app:a%2Fb%23c@db/r"),
         *("postgresql://app@[::1]:5432/r", "postgresql://[::1]/r", "postgresql+psycopg2://u@h/d"),
     ],
 )

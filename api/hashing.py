@@ -129,7 +129,9 @@ class HashingPool:
             self._turns.release()
 
     async def close(self) -> None:
-        """Let the hashing in hand end, and the processes with it."""
+        """End the processes, whatever they have in hand: nobody waits for it any more."""
+        for process in multiprocessing.active_children():
+            process.kill()
         ended = asyncio.to_thread(self._processes.shutdown, cancel_futures=True)
         with suppress(TimeoutError):
             await asyncio.wait_for(ended, CLOSE_LIMIT_S)

@@ -23,6 +23,8 @@ from tests.conftest import settings_for
 from tests.e2e.waiting import wait_until
 from tests.integration.acceptors import asked, with_acceptor
 
+NO_DATABASE = "postgresql://nobody@127.0.0.1:1/none"
+
 
 @pytest.fixture(scope="module")
 def primary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalValkey]:
@@ -36,7 +38,7 @@ def primary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalValkey]:
 def replica(primary: LocalValkey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalValkey]:
     """Its replica, as durable as itself and in step with it."""
     with LocalValkey(tmp_path_factory.mktemp("replica") / "data", free_port()) as server:
-        with sync_client(settings_for("", server.url)) as client:
+        with sync_client(settings_for(NO_DATABASE, server.url)) as client:
             client.config_set("masterauth", urlsplit(primary.url).password or "")
             client.replicaof("127.0.0.1", primary.port)
         # In step it is only once its own append-only file has been rewritten.
@@ -46,7 +48,7 @@ def replica(primary: LocalValkey, tmp_path_factory: pytest.TempPathFactory) -> I
 
 def acknowledges(primary: LocalValkey) -> bool:
     """Whether a replica says that it has a write on its disk."""
-    with sync_client(settings_for("", primary.url)) as client:
+    with sync_client(settings_for(NO_DATABASE, primary.url)) as client:
         client.set("in-step", "")
         return client.waitaof(1, 1, 100) == [1, 1]
 
@@ -54,7 +56,7 @@ def acknowledges(primary: LocalValkey) -> bool:
 @pytest.fixture
 def strict(primary: LocalValkey, replica: LocalValkey) -> Settings:
     """Settings that want the request on the replica's disk."""
-    return settings_for("", primary.url).model_copy(
+    return settings_for(NO_DATABASE, primary.url).model_copy(
         update={"accept_replicas": 1, "accept_replicas_timeout_ms": 600}
     )
 
@@ -76,7 +78,7 @@ def accepted(settings: Settings, request: Asked) -> Place | Repeated:
 
 def on_the_replica(replica: LocalValkey, course_id: str) -> list[str]:
     """What the replica has in a course's queue."""
-    with sync_client(settings_for("", replica.url)) as client:
+    with sync_client(settings_for(NO_DATABASE, replica.url)) as client:
         return [raw.decode() for raw in client.lrange(keys.queue(course_id), 0, -1)]
 
 

@@ -137,11 +137,12 @@ def test_a_full_redis_still_takes_a_number(
     redis_client: redis.Redis, settings: Settings, claim: Claim
 ) -> None:
     """It needs workers to free memory."""
+    limit = redis_client.config_get("maxmemory")["maxmemory"]
     redis_client.config_set("maxmemory", 1)
     try:
         claim(redis_client, settings, OTHER)
     finally:
-        redis_client.config_set("maxmemory", 0)
+        redis_client.config_set("maxmemory", limit)
     assert agreed_shards(redis_client) == OTHER
 
 

@@ -8,7 +8,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && exit; \
 	done; echo python3)
 
-.PHONY: help venv venv-dev run test faults mutants advisories lock lint types check format audit bench bench-quick bench-term locust locust-ui secrets screenshots drill clean
+.PHONY: help venv venv-dev run test faults mutants images advisories lock lint types check format audit bench bench-quick bench-term locust locust-ui secrets screenshots drill clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -28,6 +28,10 @@ faults: $(VENV)/.dev-installed ## Inject faults under load and check every promi
 
 mutants: $(VENV)/.dev-installed ## Plant known bugs one by one and see that the tests find each
 	$(PY) -m tests.mutants
+
+# For example: make images OPTIONS="--builder buildah --build-argument=--isolation=chroot"
+images: $(VENV)/.runtime-installed ## Build the container images and check what is in them and how they run; OPTIONS=--help
+	@$(PY) -m scripts.images $(OPTIONS)
 
 advisories: $(VENV)/.dev-installed ## Look for known advisories against constraints.txt; needs network
 	@$(PY) -m scripts.advisories

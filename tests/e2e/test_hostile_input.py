@@ -14,6 +14,7 @@ import pytest
 from jose import jwt
 
 from tests.e2e.campus import Campus, Student
+from tests.e2e.routes import own_routes, routes_of
 from tests.e2e.stack import Stack
 
 Claims = dict[str, Any]
@@ -64,26 +65,72 @@ BAD_TOKENS: dict[str, Callable[[Student, str], str | None]] = {
         "Bearer " + jwt.encode(own_claims(student, sub=None), key, "HS256")
     ),
 }
-OWN_ROUTES = [
-    ("GET", "/requests"),
-    ("GET", "/requests/{id}"),
-    ("POST", "/courses/{id}/register"),
-    ("POST", "/courses/{id}/drop"),
-    ("GET", "/semesters/{id}/my-courses"),
-]
+OPEN_TO_ALL = {
+    *("POST /auth/login", "POST /auth/token"),
+    *("GET /semesters/", "GET /semesters/{semester_id}", "GET /semesters/{semester_id}/courses"),
+    *("GET /courses/{course_id}", "GET /health/live", "GET /health/ready", "GET /metrics"),
+}
+
+
+@pytest.fixture
+def victims_ids(student: Student, semester_id: str, course_id: str) -> dict[str, str]:
+    """Everything of a student that a route may have a place for; the student is enrolled in the course."""
+    outcome = student.registered(course_id)
+    assert outcome["result"] == "ENROLLED"
+    return {
+        "request_id": outcome["request_id"],
+        "after": outcome["request_id"],
+        "course_id": course_id,
+        "semester_id": semester_id,
+    }
+
+
+def test_every_route_is_open_to_all_on_purpose_or_needs_a_token(http: httpx.Client) -> None:
+    """A route that forgot its token is on no list."""
+    routes = routes_of(http.get("/openapi.json").json())
+    assert {str(route) for route in routes if not route.needs_token} == OPEN_TO_ALL
+    assert len(routes) > len(OPEN_TO_ALL)
 
 
 @pytest.mark.parametrize("kind", BAD_TOKENS)
 def test_a_token_that_is_not_a_valid_one_of_ours_opens_nothing(
-    kind: str, stack: Stack, http: httpx.Client, student: Student
+    kind: str, stack: Stack, http: httpx.Client, student: Student, victims_ids: dict[str, str]
 ) -> None:
     """Missing, forged, expired or unsigned: every route of a student's own answers 401 with a challenge."""
     authorization = BAD_TOKENS[kind](student, stack.secret_key)
     headers = {} if authorization is None else {"Authorization": authorization}
-    for method, path in OWN_ROUTES:
-        answer = http.request(method, path.format(id=uuid4()), headers=headers)
-        assert (answer.status_code, answer.json()["code"]) == (401, "invalid_token"), (method, path)
+    for route in own_routes(http.get("/openapi.json").json()):
+        method, path, query = route.call(victims_ids)
+        answer = http.request(method, path, params=query, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (401, "invalid_token"), str(route)
         assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+def test_another_students_ids_open_nothing_and_change_nothing(
+    http: httpx.Client, campus: Campus, student: Student, semester_id: str, victims_ids: dict[str, str]
+) -> None:
+    """With a good token of one's own, on every route: no answer tells of the other, and the other keeps it all."""
+    before = (student.get("/requests").json(), student.my_courses(semester_id))
+    thief = campus.student()
+    for route in own_routes(http.get("/openapi.json").json()):
+        method, path, query = route.call(victims_ids)
+        query |= {"student_id": student.student_id}
+        answer = http.request(method, path, params=query, headers=thief.headers)
+        anothers = {"request_id", "after"} & route.parameters.keys()
+        assert answer.status_code == (404 if anothers else 202 if method == "POST" else 200), str(route)
+        for secret in (student.student_id, student.number, victims_ids["request_id"]):
+            assert secret not in answer.text, str(route)
+        if answer.status_code == 202:
+            thief.outcome(answer)
+    assert (student.get("/requests").json(), student.my_courses(semester_id)) == before
+
+
+def test_anothers_idempotency_key_is_just_a_key(campus: Campus, student: Student, course_id: str) -> None:
+    """The same key sent by somebody else stands for a request of theirs."""
+    mine = student.register(course_id, key="the-key").json()["request_id"]
+    theirs = campus.student().register(course_id, key="the-key")
+    assert theirs.status_code == 202
+    assert theirs.json()["request_id"] != mine
 
 
 def test_a_token_ends_at_its_time_even_when_it_was_good_a_moment_ago(
@@ -109,12 +156,13 @@ def test_an_unknown_route_and_a_wrong_method_are_problems_too(http: httpx.Client
 
 def test_a_malformed_id_is_invalid_on_every_route(http: httpx.Client, student: Student) -> None:
     """What is no UUID is 422 and names the place."""
-    for method, path in OWN_ROUTES:
-        if "{id}" not in path:
-            continue
-        answer = http.request(method, path.format(id="no-uuid"), headers=student.headers)
-        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_input"), path
-        assert answer.json()["errors"][0]["location"].startswith("path.")
+    malformed = dict.fromkeys(("request_id", "course_id", "semester_id"), "no-uuid")
+    for route in own_routes(http.get("/openapi.json").json()):
+        if "path" in route.parameters.values():
+            method, path, _ = route.call(malformed)
+            answer = http.request(method, path, headers=student.headers)
+            assert (answer.status_code, answer.json()["code"]) == (422, "invalid_input"), str(route)
+            assert answer.json()["errors"][0]["location"].startswith("path.")
 
 
 class Connection:

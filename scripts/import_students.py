@@ -12,11 +12,11 @@ from typing import Annotated
 import typer
 from sqlalchemy import Engine
 
-from scripts.csv_rows import CsvRow, FirstLines, Problems, RowReader, read_rows
+from scripts.csv_rows import FirstLines, Problems, RowReader, read_rows
 from scripts.terminal import problems_told, progress_bar, say
 from shared.database import command_engine, reading, writing
 from shared.errors import ImportFileError
-from shared.security import PASSWORD_BYTES_MAX, hash_password
+from shared.security import PASSWORD_BYTES_MAX, hash_cost, hash_password
 from shared.settings import load_settings
 from shared.store import imports
 
@@ -47,7 +47,8 @@ def import_students(
 ) -> None:
     """Load students from a CSV file: all of it or nothing. Safe to repeat; use --keep-existing to repeat quickly.
 
-    Columns: student_number, and either password or password_hash (bcrypt: $2a$, $2b$ or $2y$).
+    Columns: student_number, and either password or password_hash (bcrypt: $2a$, $2b$ or $2y$). No hash may cost more than
+    the BCRYPT_COST of the logins: then the time that a wrong password takes would tell who is a student.
 
     A password takes a core about 60 ms at cost 10 and 235 ms at cost 12, so 100,000 take 100 minutes of one core at cost
     10 and six and a half hours at cost 12; that divides by the cores. Best give password_hash, made where the passwords
@@ -56,7 +57,9 @@ def import_students(
     """
     with problems_told():
         settings = load_settings()
-        credentials, ready = read_students(file)
+        if cost is not None and cost > settings.bcrypt_cost:
+            raise ImportFileError([f"--cost {_too_dear(cost, settings.bcrypt_cost)}"])
+        credentials, ready = read_students(file, settings.bcrypt_cost)
         engine = command_engine(settings, "import-students")
         kept = 0
         if keep_existing:
@@ -69,8 +72,11 @@ def import_students(
         say(f"{len(credentials)} students written{told}")
 
 
-def read_students(file: Path) -> tuple[list[Credential], bool]:
-    """The file's students, and whether their passwords are hashed already. Raises ImportFileError naming every bad row."""
+def read_students(file: Path, cost_max: int) -> tuple[list[Credential], bool]:
+    """The file's students, and whether their passwords are hashed already, at `cost_max` at the most.
+
+    Raises ImportFileError naming every bad row.
+    """
     problems = Problems()
     rows = read_rows(file, ["student_number"], ["password", "password_hash"], problems)
     columns = rows[0].values.keys()
@@ -80,27 +86,35 @@ def read_students(file: Path) -> tuple[list[Credential], bool]:
         )
     ready = "password_hash" in columns
     seen = FirstLines("student_number")
-    credentials = [_credential(row, ready, seen, problems) for row in rows]
+    credentials: list[Credential] = []
+    for row in rows:
+        read = RowReader(row, problems)
+        student_number = read.required_text("student_number", STUDENT_NUMBER_LENGTH_MAX)
+        seen.check(student_number, row.line, problems)
+        secret = read.required_text("password_hash") if ready else row.values["password"]
+        reason = _hash_problem(secret, cost_max) if ready else _password_problem(secret)
+        if reason:
+            problems.add(row.line, reason)
+        credentials.append((student_number, secret))
     problems.require_none()
     return credentials, ready
 
 
-def _credential(row: CsvRow, ready: bool, seen: FirstLines, problems: Problems) -> Credential:  # noqa: FBT001
-    read = RowReader(row, problems)
-    student_number = read.required_text("student_number", STUDENT_NUMBER_LENGTH_MAX)
-    seen.check(student_number, row.line, problems)
-    if not ready:
-        password = row.values["password"]
-        reason = _password_problem(password)
-        if reason:
-            problems.add(row.line, reason)
-        return student_number, password
-    password_hash = read.required_text("password_hash")
-    if password_hash and not BCRYPT_HASH.fullmatch(password_hash):
-        problems.add(
-            row.line, "password_hash is not a bcrypt hash ($2a$, $2b$ or $2y$, cost 04 to 16, 53 characters)"
-        )
-    return student_number, password_hash
+def _hash_problem(password_hash: str, cost_max: int) -> str | None:
+    """What is wrong with a hash that is not empty."""
+    if not password_hash:
+        return None
+    if not BCRYPT_HASH.fullmatch(password_hash):
+        return "password_hash is not a bcrypt hash ($2a$, $2b$ or $2y$, cost 04 to 16, 53 characters)"
+    cost = hash_cost(password_hash)
+    return f"password_hash of cost {_too_dear(cost, cost_max)}" if cost > cost_max else None
+
+
+def _too_dear(cost: int, cost_max: int) -> str:
+    return (
+        f"{cost} is above the BCRYPT_COST of {cost_max}, so that the time of a failed login would tell who exists;"
+        " raise BCRYPT_COST first"
+    )
 
 
 def _password_problem(password: str) -> str | None:

@@ -44,7 +44,8 @@ def verify_password(password: str, password_hash: str, cost: int) -> bool:
     """Whether the password is the hashed one. Raises PasswordTooLongError.
 
     A refusal is as much work as one at `cost`, however cheap the hash: so the time it takes does not tell whether there
-    is such a student. Each step of the cost doubles the work, and all steps below make up one.
+    is such a student. Each step of the cost doubles the work, and all steps below make up one. A hash dearer than `cost`
+    would tell: imports refuse it, and the configured cost must not be lowered.
     """
     given = _password_bytes(password)
     if bcrypt.checkpw(given, password_hash.encode()):

@@ -204,7 +204,8 @@ def test_bad_students_are_named_by_line(tmp_path: Path) -> None:
     too_long = "ö" * 37
     with pytest.raises(ImportFileError) as raised:
         read_students(
-            file_of(tmp_path, "student_number,password", f"A,{too_long}", "B,", "C,fine", "C,fine", ",x")
+            file_of(tmp_path, "student_number,password", f"A,{too_long}", "B,", "C,fine", "C,fine", ",x"),
+            cost_max=4,
         )
     assert [problem.partition(":")[0] for problem in raised.value.problems] == [
         "line 2",
@@ -214,5 +215,34 @@ def test_bad_students_are_named_by_line(tmp_path: Path) -> None:
     ]
     with pytest.raises(ImportFileError, match="line 3: password_hash is not a bcrypt hash"):
         read_students(
-            file_of(tmp_path, "student_number,password_hash", f"A,{hash_password('x', 4)}", "B,plain text")
+            file_of(tmp_path, "student_number,password_hash", f"A,{hash_password('x', 4)}", "B,plain text"),
+            cost_max=4,
         )
+
+
+def test_a_hash_dearer_than_the_logins_is_refused_by_line(
+    engine: Engine, settings: Settings, tmp_path: Path
+) -> None:
+    """A wrong password would take longer for that student than for one who does not exist, and so tell who does."""
+    numbers = [f"S-{uuid4().hex[:8]}" for _ in range(2)]
+    rows = [f"{number},{hash_password('x', cost)}" for number, cost in zip(numbers, (4, 5), strict=True)]
+    file = file_of(tmp_path, "student_number,password_hash", *rows)
+    refused = run(settings, "scripts.import_students", str(file))
+    assert refused.returncode != 0
+    assert "line 3: password_hash of cost 5 is above the BCRYPT_COST of 4" in _one_line(refused)
+    with reading(engine) as connection:
+        assert imports.stored_hashes(connection, numbers) == {}
+    assert read_students(file, cost_max=5)[1]
+
+
+def test_passwords_are_not_hashed_dearer_than_the_logins_either(settings: Settings, tmp_path: Path) -> None:
+    """By the same command's own option."""
+    file = file_of(tmp_path, "student_number,password", "S-dear,secret")
+    refused = run(settings, "scripts.import_students", str(file), "--cost", "5")
+    assert refused.returncode != 0
+    assert "--cost 5 is above the BCRYPT_COST of 4" in _one_line(refused)
+
+
+def _one_line(done: subprocess.CompletedProcess[str]) -> str:
+    """What a command told, as if its terminal had no edge."""
+    return " ".join((done.stdout + done.stderr).split())

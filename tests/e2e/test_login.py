@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 
 import httpx
 import pytest
 
+from shared.course_queue import keys
 from tests.e2e.campus import PASSWORD, Campus, Student
 from tests.e2e.stack import Stack
+from tests.e2e.waiting import wait_until
 
 Way = Callable[[httpx.Client, str, str], httpx.Response]
 
@@ -102,6 +105,28 @@ def test_ten_failed_logins_close_the_account_for_a_minute_and_no_other(
     assert throttled.json()["code"] == "too_many_failed_logins"
     assert 0 < int(throttled.headers["Retry-After"]) <= 60
     assert log_in(http, bystander.number).status_code == 200
+
+
+def test_a_closed_account_opens_by_itself_however_often_it_is_tried_meanwhile(
+    stack: Stack, http: httpx.Client, student: Student
+) -> None:
+    """Nobody is locked out for good: the minute counts from the first failure, and what is refused prolongs nothing."""
+    account = sha256(student.number.encode()).hexdigest()[:32]
+    with stack.redis() as client:
+
+        def ends_in_ms() -> dict[bytes, int]:
+            return {key: client.pttl(key) for key in client.scan_iter(f"{keys.LOGIN_FAILURES}*{account}*")}
+
+        assert {log_in(http, student.number, "wrong").status_code for _ in range(10)} == {401}
+        closed = ends_in_ms()
+        assert {log_in(http, student.number, "wrong").status_code for _ in range(5)} == {429}
+        later = ends_in_ms()
+        assert later.keys() == closed.keys()
+        assert all(0 < later[key] <= closed[key] <= 60_000 for key in closed)
+        for key in closed:
+            client.pexpire(key, 1)
+        wait_until(lambda: not ends_in_ms(), "the minute is over")
+    assert log_in(http, student.number).status_code == 200
 
 
 def test_successful_logins_are_never_throttled(http: httpx.Client, student: Student) -> None:

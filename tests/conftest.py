@@ -20,6 +20,7 @@ from shared.rules import Window
 from shared.security import hash_password
 from shared.settings import Settings
 from shared.store import catalogue, imports, students
+from tests.skips import pytest_make_collect_report, pytest_runtest_makereport  # noqa: F401 - hooks
 
 REPOSITORY = Path(__file__).parent.parent
 BCRYPT_COST = 4

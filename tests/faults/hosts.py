@@ -49,7 +49,7 @@ def what_is_missing() -> str | None:
             _run(*hosts.prefix("probe"), "true")
             return None
     except HostsError as error:
-        return f"network namespaces cannot be made here: {error}"
+        return f"several hosts need network namespaces, which cannot be made here: {error}"
 
 
 class Hosts:

@@ -23,8 +23,9 @@ run: $(VENV)/.runtime-installed ## Start everything on this machine; Ctrl-C stop
 test: $(VENV)/.dev-installed ## Run all tests, on servers of their own
 	$(PY) -m pytest --numprocesses 2 --dist loadfile
 
-faults: $(VENV)/.dev-installed ## Inject faults under load and check every promise; RUNS=300 SEED=1 ONLY=F1,F6-reset
-	$(PY) -m tests.faults.run --runs $(or $(RUNS),60) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
+faults: $(VENV)/.dev-installed ## Inject faults under load and check every promise; RUNS=300 SEED=1 ONLY=F1,F6-reset REQUIRE_ALL=1
+	$(PY) -m tests.faults.run --runs $(or $(RUNS),60) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY)) \
+		$(if $(REQUIRE_ALL),--require-all)
 
 mutants: $(VENV)/.dev-installed ## Plant known bugs one by one and see that the tests find each
 	$(PY) -m tests.mutants

@@ -13,6 +13,8 @@ from tests.faults.injections.fault import Fault
 from tests.faults.runner import LANDED, NOT_RUN, Run
 from tests.faults.site import WIRES
 
+NO_TURN = "it was never its turn"
+
 # Kind of failover -> seconds that must hold at the 99th percentile, and seconds to aim for.
 LIMITS_S = {
     "killed": (0.5, 0.2),
@@ -38,7 +40,7 @@ def faults_table(faults: Sequence[Fault], runs: Sequence[Run]) -> Table:
 
 
 def fault_rows(faults: Sequence[Fault], runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """The same as values; `not_run` says why a fault could not be done here, or is empty."""
+    """The same as values; `not_run` says why a fault was not done here, or is empty."""
     rows = []
     for fault in faults:
         mine = [run for run in runs if run.fault == fault.name]
@@ -50,10 +52,28 @@ def fault_rows(faults: Sequence[Fault], runs: Sequence[Run]) -> list[dict[str, A
                 "runs": len(done),
                 "landed": sum(run.state == LANDED for run in done),
                 "violations": sum(len(run.violations) for run in done),
-                "not_run": next((f"not run: {run.where}" for run in mine if run.state == NOT_RUN), ""),
+                "not_run": "" if done else f"not run: {mine[0].where if mine else NO_TURN}",
             }
         )
     return rows
+
+
+def complaints(faults: Sequence[Fault], runs: Sequence[Run], *, require_all: bool) -> list[str]:
+    """Why the suite is no success. With `require_all`, also for each fault that never landed, for whatever reason."""
+    bad = sum(not run.good for run in runs)
+    found = [f"{bad} of {len(runs)} runs did not land or broke a promise"] if bad else []
+    found += [
+        f"failover of a worker {row['kind']} takes {row['p99_s']} s (p99), must be below {row['must_p99_s']} s"
+        for row in failover_rows(faults, runs)
+        if not row["kept"]
+    ]
+    if require_all:
+        found += [
+            f"{row['fault']} never landed ({row['not_run'] or row['what']})"
+            for row in fault_rows(faults, runs)
+            if not row["landed"]
+        ]
+    return found
 
 
 def wires_table(faults: Sequence[Fault], runs: Sequence[Run]) -> Table:

@@ -8,7 +8,7 @@ import redis
 import typer
 from rich.console import Console
 
-from tests.faults.checker.reading import HistoryError
+from tests.faults.checker.reading import SHARDS, HistoryError
 from tests.faults.checker.verdict import check
 
 EXIT_VIOLATIONS = 1
@@ -22,6 +22,9 @@ def main(
         str | None,
         typer.Option(envvar="REDIS_URL", help="Redis; if given, nothing may be left waiting there."),
     ] = None,
+    queue_shards: Annotated[
+        int, typer.Option(envvar="QUEUE_SHARDS", min=1, help="The system's QUEUE_SHARDS.")
+    ] = SHARDS,
 ) -> None:
     """Check clients' logs against the database, after every client is through and the queues are empty.
 
@@ -32,7 +35,7 @@ def main(
     """
     console, errors = Console(highlight=False), Console(stderr=True, highlight=False)
     try:
-        verdict = check(history, database_url, redis_url)
+        verdict = check(history, database_url, redis_url, queue_shards)
     except (HistoryError, OSError, psycopg2.Error, redis.RedisError) as error:
         errors.print(str(error).strip(), markup=False, soft_wrap=True)
         raise typer.Exit(EXIT_UNREADABLE) from error

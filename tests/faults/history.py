@@ -6,6 +6,7 @@
 | `answered` | `call`, `status`, and `document` (status 200 and 202) or `text` |
 | `unanswered` | `call`, `problem`: the connection broke or the client gave up |
 | `damaged` | `request_id`, `how`: a test destroyed this request on purpose, so that FAILED is its right end |
+| `edge` | `course_id`: its window has an edge that a test put the API's clock on the wrong side of, so that the API may refuse at once what is in time by Redis' clock |
 
 Times are nanoseconds of the machine's monotonic clock, so that logs of several clients of one machine can be merged.
 """
@@ -53,6 +54,10 @@ class History:
     def damaged(self, request_id: str, how: str) -> None:
         """A request was destroyed on purpose."""
         self._write("damaged", request_id=request_id, how=how)
+
+    def edge(self, course_id: str) -> None:
+        """The API's clock is put on the wrong side of an edge of this course's window."""
+        self._write("edge", course_id=course_id)
 
     def close(self) -> None:
         """Close the file."""

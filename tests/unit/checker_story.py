@@ -81,7 +81,8 @@ class Story:
     def __init__(self) -> None:
         self.rows = [story_row(place) for place in range(1, len(STORY) + 1)]
         self.calls = [call for row in self.rows for call in calls_for(row)]
-        self.damaged: frozenset[str] = frozenset()
+        self.damaged: dict[str, int] = {}
+        self.at_edges: frozenset[str] = frozenset()
         self.queues: list[QueueFacts] = [QueueFacts(COURSE, [], ready=False)]
         self.course = CourseFacts(
             *(COURSE, 1, 1, 1, 1, len(STORY), START - DAY, START + DAY),
@@ -91,12 +92,25 @@ class Story:
     def found(self) -> set[str]:
         """The kinds of violations that the checker finds."""
         course = replace(self.course, ledger=self.rows)
-        verdict = judge(ClientView(self.calls, self.damaged), [course], self.queues)
+        verdict = judge(ClientView(self.calls, self.damaged, self.at_edges), [course], self.queues)
         return {violation.kind for violation in verdict.violations}
 
     def change(self, place: int, **fields: object) -> None:
         """Change the ledger row at this place, from 1."""
         self.rows[place - 1] = replace(self.rows[place - 1], **fields)  # type: ignore[arg-type]
+
+    def answer(self, status: int, text: str = "", *, sent_ms: int = 900, **call: object) -> None:
+        """Add a call of ann's with this answer and no document."""
+        sent_ns = sent_ms * MS
+        plain = Call(
+            f"{status}-{sent_ms}", sent_ns, "ann", answered_ns=sent_ns + MS, status=status, text=text
+        )
+        self.calls.append(replace(plain, **call))  # type: ignore[arg-type]
+
+    def restart(self, place: int, **fields: object) -> None:
+        """Give the rows from this place on to a second life of Redis."""
+        for later in range(place, len(self.rows) + 1):
+            self.change(later, generation="life-2", **fields)
 
     def call(self, number: str) -> int:
         """Where the call with this number is."""

@@ -35,16 +35,54 @@ def split_a_key(story: Story) -> None:
 
 def answer_404(story: Story) -> None:
     """A request that was shown is unknown later."""
-    story.calls.append(
-        Call("late", 900 * MS, "ann", None, None, None, "r1", 901 * MS, 404, None, "not found")
-    )
+    story.answer(404, "not found", asked_id="r1")
+
+
+def answer_404_to_a_repeat(story: Story) -> None:
+    """A request that was shown is unknown to who posts it again with its key."""
+    story.answer(404, "not found", course_id=COURSE, operation="REGISTER", key="key-r1")
+
+
+def answer_404_after_a_failure(story: Story) -> None:
+    """A request that a test destroyed is unknown after its end was told."""
+    story.damaged = {"r1": 5 * MS}
+    story.answer(404, "not found", asked_id="r1")
+
+
+def answer_404_before_the_damage(story: Story) -> None:
+    """A request is unknown before a test destroyed it."""
+    story.damaged = {"r5": 70 * MS}
+    story.answer(404, "not found", sent_ms=52, asked_id="r5")
 
 
 def answer_500(story: Story) -> None:
     """A call is answered with an error of the server."""
-    story.calls.append(
-        Call("late", 900 * MS, "ann", COURSE, "DROP", "key-r6", None, 901 * MS, 500, None, "oops")
-    )
+    story.answer(500, "oops", course_id=COURSE, operation="DROP", key="key-r6")
+
+
+def answer_500_for_a_destroyed_request(story: Story) -> None:
+    """That a test destroyed a request excuses no error of the server."""
+    story.damaged = {"r1": 5 * MS}
+    story.answer(500, "oops", sent_ms=11, asked_id="r1")
+
+
+def refuse_for_the_window(story: Story) -> None:
+    """A course is called closed, and nobody put the API's clock wrong."""
+    story.answer(409, "registration_closed", course_id=COURSE, operation="DROP", key="key-r6")
+
+
+def refuse_for_something_else(story: Story) -> None:
+    """An edge of a window excuses no other refusal."""
+    story.at_edges = frozenset({COURSE})
+    story.answer(409, "course_full", course_id=COURSE, operation="DROP", key="key-r6")
+
+
+def apply_what_was_refused(story: Story) -> None:
+    """A submission was refused and has a row all the same."""
+    story.at_edges = frozenset({COURSE})
+    asked = {"course_id": COURSE, "operation": "REGISTER", "key": "key-r6", "student_id": "cleo"}
+    story.answer(409, "registration_closed", **asked)
+    story.rows.append(replace(story.rows[2], request_id="r6", sequence=6, applied_index=6))
 
 
 def change_a_final(story: Story) -> None:
@@ -91,6 +129,19 @@ def skip_a_sequence(story: Story) -> None:
 def repeat_a_sequence(story: Story) -> None:
     """Two requests bear one sequence."""
     story.change(5, sequence=4)
+
+
+def begin_a_life_in_the_middle(story: Story) -> None:
+    """A new life of Redis, which counts from 1, has a course begin with a later number."""
+    story.restart(4)
+
+
+def lose_what_a_copy_held(story: Story) -> None:
+    """A restored copy counts on from a number that the ledger never came to."""
+    story.course = replace(story.course, lives={"life-2": 9})
+    story.restart(4)
+    for place in (4, 5):
+        story.change(place, sequence=place + 2)
 
 
 def return_to_a_generation(story: Story) -> None:
@@ -168,7 +219,14 @@ PLANTED: list[tuple[Spoil, str]] = [
     (invent_a_request, "unasked"),
     (split_a_key, "key split"),
     (answer_404, "vanished"),
+    (answer_404_to_a_repeat, "vanished"),
+    (answer_404_after_a_failure, "vanished"),
+    (answer_404_before_the_damage, "vanished"),
     (answer_500, "unexpected answer"),
+    (answer_500_for_a_destroyed_request, "unexpected answer"),
+    (refuse_for_the_window, "unexpected answer"),
+    (refuse_for_something_else, "unexpected answer"),
+    (apply_what_was_refused, "unasked"),
     (change_a_final, "final changed"),
     (tell_otherwise, "told otherwise"),
     (tell_another_sequence, "told otherwise"),
@@ -177,6 +235,8 @@ PLANTED: list[tuple[Spoil, str]] = [
     (swap_sequences, "out of order"),
     (skip_a_sequence, "sequence gap"),
     (repeat_a_sequence, "sequence repeated"),
+    (begin_a_life_in_the_middle, "sequence gap"),
+    (lose_what_a_copy_held, "sequence gap"),
     (return_to_a_generation, "generation back"),
     (overtake, "overtaken"),
     (oversell, "oversold"),

@@ -43,9 +43,10 @@ def test_every_kind_of_violation_is_planted_here() -> None:
 
 
 def test_what_a_test_destroyed_may_fail_without_its_place() -> None:
-    """FAILED, without sequence and student, is the right end of a request whose payload was deleted on purpose."""
+    """FAILED, without sequence and student, is the right end of a request whose payload was deleted; unknown until then."""
     story = Story()
-    story.damaged = frozenset({"r3"})
+    story.damaged = {"r3": 31 * MS}
+    story.answer(404, sent_ms=31, asked_id="r3")
     nothing = dict.fromkeys(("student_id", "operation", "generation", "sequence", "accepted_at", "result"))
     story.change(3, status="FAILED", reason="internal_error", **nothing)
     failed = document_of(story.rows[2], final=True)
@@ -64,6 +65,27 @@ def test_a_lost_answer_excuses_one_row_that_no_client_knows() -> None:
     story.rows.append(replace(story.rows[5], request_id="r7", sequence=7, applied_index=7))
     story.course = replace(story.course, applied_count=7)
     assert story.found() == {"unasked"}
+
+
+def test_a_restored_redis_may_count_on_where_its_copy_stood() -> None:
+    """Its life begins with another number than 1, and what the copy is older than the ledger was given twice."""
+    story = Story()
+    story.restart(4)
+    story.course = replace(story.course, lives={"life-2": 4})
+    assert story.found() == set()
+    for place, sequence in ((4, 3), (5, 4)):
+        story.change(place, sequence=sequence)
+        for call in ("post", "get"):
+            story.retell(f"r{place}-{call}", sequence=sequence)
+    assert story.found() == set()
+
+
+def test_an_api_at_the_wrong_side_of_a_windows_edge_may_refuse_at_once() -> None:
+    """Nothing was accepted, so there is nothing to be lost or judged."""
+    story = Story()
+    story.at_edges = frozenset({COURSE})
+    story.answer(409, "registration_closed", course_id=COURSE, operation="REGISTER", key="key-r6")
+    assert story.found() == set()
 
 
 def test_the_checker_shares_no_code_with_what_it_checks() -> None:
@@ -92,13 +114,15 @@ def test_a_log_is_read_as_it_was_written(tmp_path: Path) -> None:
             lost = history.sent("GET", student_id="ann", request_id="r1")
             history.unanswered(lost, "the connection broke")
             history.damaged("r9", "deleted")
+            history.edge(COURSE)
     view = read_histories(paths)
     assert [(call.key, call.status, call.request_id) for call in view.calls] == 2 * [
         ("k", 200, "r1"),
         (None, None, "r1"),
     ]
     assert len({call.number for call in view.calls}) == 4
-    assert view.damaged == {"r9"}
+    assert view.damaged.keys() == {"r9"}
+    assert view.at_edges == {COURSE}
 
 
 @pytest.mark.parametrize("line", ["no json", '{"event": "sent"}', '{"event": "answered", "call": "x"}'])

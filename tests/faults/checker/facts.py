@@ -1,6 +1,6 @@
 """What is checked: the calls as the clients saw them, and the tables as they stand when everything is over."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -51,10 +51,15 @@ class Call:
 
 @dataclass(frozen=True)
 class ClientView:
-    """All calls, in the order in which they were sent, and the requests that a test destroyed on purpose."""
+    """All calls, in the order in which they were sent, and what a test did on purpose.
+
+    `damaged` are the requests that it destroyed, each with the time before which it was sound; `at_edges` the courses
+    about whose window it made the API's clock wrong.
+    """
 
     calls: Sequence[Call]
-    damaged: frozenset[str] = frozenset()
+    damaged: Mapping[str, int] = field(default_factory=dict)
+    at_edges: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,10 @@ class LedgerRow:
 
 @dataclass(frozen=True)
 class CourseFacts:
-    """A course, its roster as student -> (status, reserve position), and its ledger by applied index."""
+    """A course, its roster as student -> (status, reserve position), and its ledger by applied index.
+
+    `lives` tells of each generation in the ledger which sequence its very first request had, in whatever course.
+    """
 
     course_id: str
     max_capacity: int
@@ -91,6 +99,7 @@ class CourseFacts:
     closes_at: datetime
     roster: dict[str, tuple[str, int | None]] = field(default_factory=dict)
     ledger: Sequence[LedgerRow] = ()
+    lives: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -4,16 +4,22 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
-from tests.faults.checker.facts import ACCEPTED_STATUSES, FAILED, ClientView, LedgerRow, Violation
+from tests.faults.checker.facts import (
+    ACCEPTED_STATUSES,
+    FAILED,
+    ClientView,
+    CourseFacts,
+    LedgerRow,
+    Violation,
+)
 
 
-def check_order(view: ClientView, course_id: str, ledger: Sequence[LedgerRow]) -> list[Violation]:
-    """Every order that one course's ledger must keep; `ledger` is sorted by applied index."""
-    told = sequences_told(view, course_id)
+def check_order(view: ClientView, course: CourseFacts) -> list[Violation]:
+    """Every order that one course's ledger must keep."""
     return [
-        *check_indexes(course_id, ledger),
-        *check_sequences(course_id, ledger, told),
-        *check_real_time(view, course_id, ledger),
+        *check_indexes(course.course_id, course.ledger),
+        *check_sequences(course, sequences_told(view, course.course_id)),
+        *check_real_time(view, course.course_id, course.ledger),
     ]
 
 
@@ -37,23 +43,33 @@ def check_indexes(course_id: str, ledger: Sequence[LedgerRow]) -> Iterator[Viola
             return
 
 
-def check_sequences(
-    course_id: str, ledger: Sequence[LedgerRow], told: Mapping[str, int]
-) -> Iterator[Violation]:
+def check_sequences(course: CourseFacts, told: Mapping[str, int]) -> Iterator[Violation]:
     """In each generation the sequence counts 1, 2, 3, … along the ledger, and a generation never comes back.
 
-    A later generation may begin with another number: a restored copy of Redis goes on counting where it stood. A row
-    that could not tell its sequence has the one its client was told; what failed and no client knows of has none.
+    A row that could not tell its sequence has the one its client was told; what failed and no client knows of has none.
     """
-    placed = _with_sequences(ledger, told)
     seen: set[str | None] = set()
-    for generation, group in groupby(placed, key=lambda one: one[0]):
+    last = 0
+    for generation, group in groupby(_with_sequences(course.ledger, told), key=lambda one: one[0]):
         if generation in seen:
             what = f"generation {generation} goes on after another one began"
-            yield Violation("generation back", course_id, (), what)
+            yield Violation("generation back", course.course_id, (), what)
         rows = [(sequence, row) for _, sequence, row in group]
-        yield from _check_counting(course_id, rows, first=rows[0][0] if seen else 1)
+        restored = course.lives.get(generation or "", 1) > 1
+        first = _first_after_a_restore(rows[0][0], last) if seen and restored else 1
+        yield from _check_counting(course.course_id, rows, first)
         seen.add(generation)
+        last = max(last, *(sequence for sequence, _ in rows))
+
+
+def _first_after_a_restore(found: int, last: int) -> int:
+    """Where a generation had to begin in a course whose last sequence before it is known.
+
+    A life of Redis that begins with nothing counts every course from 1, its own first request included. One that began
+    with another number was restored from a copy and counts on from there. The copy may be older than the ledger, so any
+    number up to the next one is right; a later one means that what the copy held in between was never applied.
+    """
+    return min(found, last + 1)
 
 
 def _with_sequences(

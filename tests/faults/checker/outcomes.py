@@ -17,6 +17,9 @@ from tests.faults.checker.facts import (
 
 # `Come back later` is an honest answer to any call.
 TRY_AGAIN = (429, 503)
+# After these, and after no answer at all, a submission may have been accepted.
+UNKNOWN_STATUSES = (None, 503)
+WINDOW_REASONS = ("registration_not_open", "registration_closed")
 TIMES = ("accepted_at", "applied_at")
 TOLD = ("course_id", "operation", "status", "result", "reason", "reserve_position", "sequence", *TIMES)
 
@@ -66,7 +69,7 @@ def check_nothing_unasked(view: ClientView, ledger: Sequence[LedgerRow]) -> Iter
     unknown_answers = Counter(
         (call.course_id, call.student_id, call.operation)
         for call in view.calls
-        if call.course_id is not None and call.document is None
+        if call.course_id is not None and call.status in UNKNOWN_STATUSES
     )
     for row in ledger:
         if row.request_id in known or row.status == FAILED:
@@ -94,29 +97,55 @@ def check_keys(view: ClientView) -> Iterator[Violation]:
 
 
 def check_answers(view: ClientView) -> Iterator[Violation]:
-    """After its 202 a request is never 404, and nothing else unexpected is ever answered.
-
-    A request that a test destroyed may be unknown until the ledger says that it failed.
-    """
-    first_shown = {
-        request_id: min(call.answered_ns or 0 for call, _ in shown)
-        for request_id, shown in documents_of(view).items()
-    }
+    """After its 202 a request is never 404, also not to who repeats it, and nothing else unexpected is ever answered."""
+    shown, by_key = documents_of(view), requests_by_key(view)
     for call in view.calls:
         if call.status is None or call.status in (*ACCEPTED_STATUSES, *TRY_AGAIN):
             continue
-        if call.asked_id in view.damaged:
+        request_id = call.asked_id or by_key.get((call.student_id, call.key))
+        known = shown.get(request_id, []) if request_id else []
+        if _refused_at_an_edge(call, view) or _unreadable(call, request_id, known, view):
             continue
-        ids = (call.asked_id,) if call.asked_id else ()
+        ids = (request_id,) if request_id else ()
         what = f"answered {call.status} {call.text[:200]}"
-        if (
-            call.status == 404
-            and call.asked_id
-            and first_shown.get(call.asked_id, call.sent_ns) < call.sent_ns
-        ):
+        if call.status == 404 and any(_answered_before(call, earlier) for earlier, _ in known):
             yield Violation("vanished", call.course_id, ids, what)
         else:
             yield Violation("unexpected answer", call.course_id, ids, what)
+
+
+def requests_by_key(view: ClientView) -> dict[tuple[str, str | None], str]:
+    """(student, key) -> the request that the key was seen to stand for."""
+    return {
+        (call.student_id, call.key): call.document["request_id"]
+        for call in view.calls
+        if call.key and call.document is not None
+    }
+
+
+def _answered_before(call: Call, earlier: Call) -> bool:
+    return earlier.answered_ns is not None and earlier.answered_ns < call.sent_ns
+
+
+def _refused_at_an_edge(call: Call, view: ClientView) -> bool:
+    """An API whose clock was put on the wrong side of the window's edge may say that it is closed, and nothing else."""
+    return (
+        call.status == 409
+        and call.course_id in view.at_edges
+        and any(reason in call.text for reason in WINDOW_REASONS)
+    )
+
+
+def _unreadable(
+    call: Call, request_id: str | None, known: Sequence[tuple[Call, Document]], view: ClientView
+) -> bool:
+    """A request that a test destroyed may be unknown from then until somebody was told that it failed."""
+    if call.status != 404 or request_id not in view.damaged:
+        return False
+    ended = any(
+        document["status"] != QUEUED and _answered_before(call, earlier) for earlier, document in known
+    )
+    return (call.answered_ns or 0) > view.damaged[request_id] and not ended
 
 
 def check_finals(view: ClientView, ledger: Sequence[LedgerRow]) -> Iterator[Violation]:

@@ -14,6 +14,7 @@ from psycopg2.extras import RealDictCursor
 
 from tests.faults.checker.facts import Call, ClientView, CourseFacts, LedgerRow, QueueFacts
 
+# The usual QUEUE_SHARDS.
 SHARDS = 64
 
 COURSES = """
@@ -37,6 +38,12 @@ LEDGER = """
      ORDER BY course_id, applied_index
 """
 
+LIVES = """
+    SELECT DISTINCT r.course_id::text, r.generation::text, f.sequence
+      FROM registration_requests r JOIN registration_requests f ON f.request_id = r.generation
+     WHERE r.course_id = ANY(%s::uuid[]) AND f.sequence IS NOT NULL
+"""
+
 
 class HistoryError(Exception):
     """A log is not one of ours."""
@@ -45,14 +52,21 @@ class HistoryError(Exception):
 def read_histories(paths: Iterable[Path]) -> ClientView:
     """The calls in all these logs. Raises HistoryError naming the line that is wrong, and OSError."""
     calls: dict[str, Call] = {}
-    damaged: set[str] = set()
+    damaged: dict[str, int] = {}
+    at_edges: set[str] = set()
     for path, number, line in _lines(paths):
         try:
-            _take(json.loads(line), calls, damaged)
+            event = json.loads(line)
+            if event["event"] == "damaged":
+                damaged[event["request_id"]] = event["at_ns"]
+            elif event["event"] == "edge":
+                at_edges.add(event["course_id"])
+            else:
+                _take(event, calls)
         except (ValueError, LookupError, TypeError) as error:
             message = f"{path}:{number}: {error!r}"
             raise HistoryError(message) from error
-    return ClientView(sorted(calls.values(), key=lambda call: call.sent_ns), frozenset(damaged))
+    return ClientView(sorted(calls.values(), key=lambda call: call.sent_ns), damaged, frozenset(at_edges))
 
 
 def _lines(paths: Iterable[Path]) -> Iterator[tuple[Path, int, str]]:
@@ -62,10 +76,8 @@ def _lines(paths: Iterable[Path]) -> Iterator[tuple[Path, int, str]]:
                 yield path, number, line
 
 
-def _take(event: dict[str, Any], calls: dict[str, Call], damaged: set[str]) -> None:
-    if event["event"] == "damaged":
-        damaged.add(event["request_id"])
-    elif event["event"] == "sent":
+def _take(event: dict[str, Any], calls: dict[str, Call]) -> None:
+    if event["event"] == "sent":
         calls[event["call"]] = Call(
             event["call"],
             event["at_ns"],
@@ -98,7 +110,9 @@ def read_courses(database_url: str, course_ids: Sequence[str]) -> list[CourseFac
             courses = _select(cursor, COURSES, course_ids)
             rosters = _select(cursor, ROSTERS, course_ids)
             ledger = _select(cursor, LEDGER, course_ids)
-    return [_course(course, rosters, ledger) for course in courses]
+            # A life of Redis is named after its first request.
+            lives = _select(cursor, LIVES, course_ids)
+    return [_course(course, rosters, ledger, lives) for course in courses]
 
 
 def _select(cursor: Any, statement: str, course_ids: Sequence[str]) -> list[dict[str, Any]]:
@@ -107,7 +121,10 @@ def _select(cursor: Any, statement: str, course_ids: Sequence[str]) -> list[dict
 
 
 def _course(
-    course: dict[str, Any], rosters: Sequence[dict[str, Any]], ledger: Sequence[dict[str, Any]]
+    course: dict[str, Any],
+    rosters: Sequence[dict[str, Any]],
+    ledger: Sequence[dict[str, Any]],
+    lives: Sequence[dict[str, Any]],
 ) -> CourseFacts:
     columns = [field.name for field in fields(LedgerRow)]
     return CourseFacts(
@@ -122,17 +139,20 @@ def _course(
             for row in ledger
             if row["course_id"] == course["course_id"]
         ],
+        lives={
+            row["generation"]: row["sequence"] for row in lives if row["course_id"] == course["course_id"]
+        },
     )
 
 
-def read_queues(redis_url: str, course_ids: Sequence[str]) -> list[QueueFacts]:
+def read_queues(redis_url: str, course_ids: Sequence[str], shards: int) -> list[QueueFacts]:
     """What Redis holds of these courses. Raises redis.RedisError."""
     with closing(redis.Redis.from_url(redis_url, decode_responses=True, encoding_errors="replace")) as client:
         return [
             QueueFacts(
                 course_id,
                 client.lrange(f"rq:queue:course-{course_id}", 0, -1),
-                bool(client.sismember(f"cr:ready:{crc32(course_id.encode()) % SHARDS}", course_id)),
+                bool(client.sismember(f"cr:ready:{crc32(course_id.encode()) % shards}", course_id)),
             )
             for course_id in course_ids
         ]

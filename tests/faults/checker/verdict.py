@@ -7,7 +7,13 @@ from pathlib import Path
 from tests.faults.checker.facts import ClientView, CourseFacts, QueueFacts, Violation
 from tests.faults.checker.order import check_order
 from tests.faults.checker.outcomes import check_outcomes
-from tests.faults.checker.reading import courses_in, read_courses, read_histories, read_queues
+from tests.faults.checker.reading import (
+    SHARDS,
+    courses_in,
+    read_courses,
+    read_histories,
+    read_queues,
+)
 from tests.faults.checker.rosters import check_queues, check_rosters
 
 
@@ -33,7 +39,7 @@ def judge(view: ClientView, courses: Sequence[CourseFacts], queues: Sequence[Que
     violations = [*check_something_happened(view), *check_missing_courses(view, courses)]
     violations += check_outcomes(view, ledger)
     for course in courses:
-        violations += check_order(view, course.course_id, course.ledger)
+        violations += check_order(view, course)
         violations += check_rosters(course)
     violations += check_queues(queues)
     return Verdict(len(view.calls), len(ledger), len(courses), violations)
@@ -52,9 +58,11 @@ def check_missing_courses(view: ClientView, courses: Sequence[CourseFacts]) -> l
     return [Violation("no course", course_id, (), "not in the database") for course_id in sorted(missing)]
 
 
-def check(histories: Sequence[Path], database_url: str, redis_url: str | None) -> Verdict:
-    """Read the facts and judge them. Raises HistoryError, OSError, psycopg2.Error and redis.RedisError."""
+def check(
+    histories: Sequence[Path], database_url: str, redis_url: str | None, shards: int = SHARDS
+) -> Verdict:
+    """Read the facts and judge them; `shards` is the system's QUEUE_SHARDS. Raises HistoryError, OSError, psycopg2.Error and redis.RedisError."""
     view = read_histories(histories)
     course_ids = courses_in(view)
-    queues = read_queues(redis_url, course_ids) if redis_url else []
+    queues = read_queues(redis_url, course_ids, shards) if redis_url else []
     return judge(view, read_courses(database_url, course_ids), queues)

@@ -20,6 +20,7 @@ FOLDER = REPOSITORY / "deploy" / "kubernetes"
 PRODUCTION = FOLDER / "overlays" / "production"
 TRACES = FOLDER / "traces"
 KUBERNETES = "1.37"
+POD_NAME = "statefulset.kubernetes.io/pod-name"
 NAME = "app.kubernetes.io/name"
 # Defined by an operator, whose schema comes with no package.
 FOREIGN_KINDS = {"Cluster"}
@@ -258,6 +259,42 @@ def test_traces_get_out_to_the_collector_that_the_settings_name() -> None:
     namespace = collector["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
     assert urlsplit(endpoint).hostname == f"collector.{namespace}"
     assert [each["port"] for each in rule["ports"]] == [urlsplit(endpoint).port]
+
+
+@pytest.mark.parametrize(("host", "follows"), [("valkey-1", ""), ("valkey-0", "valkey-1.valkey-all 6379")])
+def test_a_valkey_follows_the_primary_that_is_named_when_it_starts(
+    host: str, follows: str, tmp_path: Path
+) -> None:
+    """Its own script, run with another root: the primary follows nobody, so a promotion outlives every restart."""
+    for path, text in {
+        "run/secrets/redis_password": "secret",
+        "etc/valkey/valkey.conf": "appendonly yes\n",
+        "etc/valkey-primary/primary": "valkey-1",
+        "bin/valkey-server": '#!/bin/sh\ncat "$1"\n',
+    }.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "bin" / "valkey-server").chmod(0o755)
+    *shell, script = container_of("valkey")["command"]
+    script = re.sub(r"(?<=[\s>])/(?=run|etc|tmp)", f"{tmp_path}/", script)
+    environment = {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin", "HOSTNAME": host}
+    configuration = subprocess.run(
+        [*shell, script], env=environment, capture_output=True, text=True, check=True
+    ).stdout
+    assert "appendonly yes\nrequirepass secret\nprimaryauth secret\n" in configuration
+    assert re.findall(r"^replicaof (.+)$", configuration, re.MULTILINE) == ([follows] if follows else [])
+
+
+def test_one_edit_of_the_overlay_names_another_primary() -> None:
+    """As the promotion does it: for the servers themselves and for the service that leads to it."""
+    overlay = (PRODUCTION / "kustomization.yaml").read_text()
+    patches = [yaml.safe_load(each["patch"]) for each in yaml.safe_load(overlay)["patches"]]
+    mapped, served = (named(each["kind"], each["metadata"]["name"]) for each in patches)
+    assert patches[0]["data"] == mapped["data"] == {"primary": "valkey-0"}
+    assert patches[1]["spec"]["selector"] == served["spec"]["selector"] == {POD_NAME: "valkey-0"}
+    changed = overlay.replace("valkey-0", "valkey-1")
+    assert changed.count("valkey-1") == len(patches)
 
 
 def test_nobody_reaches_anybody_but_by_name() -> None:

@@ -15,6 +15,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from shared import metrics
 
 REPOSITORY = Path(__file__).parents[2]
+KUBERNETES = REPOSITORY / "deploy" / "kubernetes"
 PROMETHEUS = REPOSITORY / "ops" / "prometheus"
 RULES: list[dict[str, Any]] = [
     rule
@@ -113,8 +114,67 @@ def test_every_alert_is_tested() -> None:
     ids=" ".join,
 )
 def test_promtool_finds_nothing(arguments: tuple[str, ...]) -> None:
-    """The rules fire and keep silent as their tests say, and Prometheus takes both configurations."""
+    """The rules fire and keep silent as their tests say, and Prometheus takes every configuration."""
     run_promtool(*arguments)
+
+
+@needs_promtool
+def test_prometheus_finds_api_and_workers_in_kubernetes_by_the_job_that_alerts_ask_for(
+    tmp_path: Path,
+) -> None:
+    """Its own relabelling, on what Kubernetes would tell of every pod in the manifests, one target for each port."""
+    configuration = kubernetes_configuration()
+    [job] = configuration["scrape_configs"]
+    job["static_configs"] = [{"targets": ["192.0.2.1:80"], "labels": labels} for labels in discovered_pods()]
+    path = tmp_path / "prometheus.yml"
+    path.write_text(json.dumps(configuration))
+    run_promtool("check", "config", "--syntax-only", str(path))
+    command = ["promtool", "check", "service-discovery", "--timeout=2s", str(path), job["job_name"]]
+    told = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+    found = [each for each in json.loads(told) if each.get("labels")]
+    assert {each["labels"]["job"]: port_of(each) for each in found} == {"api": "8500", "worker": "8501"}
+    assert len(found) == 2
+    assert all(each["labels"]["__metrics_path__"] == "/metrics" for each in found)
+
+
+def kubernetes_configuration() -> dict[str, Any]:
+    """The file without its one line that Debian's promtool does not know: how the pods are listed."""
+    configuration: dict[str, Any] = yaml.safe_load((PROMETHEUS / "kubernetes.yml").read_text())
+    [job] = configuration["scrape_configs"]
+    [discovery] = job.pop("kubernetes_sd_configs")
+    namespace = yaml.safe_load((KUBERNETES / "overlays" / "production" / "namespace.yaml").read_text())
+    assert discovery == {"role": "pod", "namespaces": {"names": [namespace["metadata"]["name"]]}}
+    return configuration
+
+
+def discovered_pods() -> Iterator[dict[str, str]]:
+    """The labels that Kubernetes gives to the ports of the manifests' pods, of those that have ended too."""
+    for path in KUBERNETES.rglob("*.yaml"):
+        for manifest in yaml.safe_load_all(path.read_text()):
+            if "template" in manifest.get("spec", {}):
+                for phase in ("Running", "Succeeded"):
+                    yield from labels_of(manifest["spec"]["template"], phase)
+
+
+def labels_of(pod: dict[str, Any], phase: str) -> Iterator[dict[str, str]]:
+    """One target for each port of the pod, and one for a pod without any."""
+    [container] = pod["spec"]["containers"]
+    told = {
+        **{f"annotation_{name}": value for name, value in pod["metadata"].get("annotations", {}).items()},
+        **{f"label_{name}": value for name, value in pod["metadata"]["labels"].items()},
+        "phase": phase,
+    }
+    for port in container.get("ports", [{}]):
+        every = {**told, "container_port_number": str(port.get("containerPort", ""))}
+        yield {
+            f"__meta_kubernetes_pod_{re.sub(r'[^a-zA-Z0-9_]', '_', name)}": text
+            for name, text in every.items()
+        }
+
+
+def port_of(found: dict[str, Any]) -> str:
+    """The port that was discovered with the target."""
+    return str(found["discoveredLabels"]["__meta_kubernetes_pod_container_port_number"])
 
 
 @needs_promtool

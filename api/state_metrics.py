@@ -14,6 +14,7 @@ from api.services import Services
 from shared import metrics
 from shared.course_queue import keys
 from shared.course_queue.connection import RedisFailure
+from shared.course_queue.pausing import is_paused
 from shared.course_queue.survey import QueueState, WorkerState, memory_bytes, survey_queues, survey_workers
 from shared.errors import DatabaseUnavailableError
 from shared.store import ownership
@@ -45,7 +46,7 @@ class StateMetrics(Collector):
                 return
             with metrics.SURVEY_TIME.labels("state").time():
                 parts = await asyncio.gather(
-                    self._ready(), *map(_optional, (self._queues, self._workers, self._shards))
+                    self._ready(), *map(_optional, (self._paused, self._queues, self._workers, self._shards))
                 )
             self._families = [family for families in parts for family in families]
             self._fresh_until = time.monotonic() + STATE_KEPT_S
@@ -56,6 +57,9 @@ class StateMetrics(Collector):
         )
         states = {"redis": redis, "postgresql": postgresql}
         return [metrics.READY.family([([part], state == "ok") for part, state in states.items()])]
+
+    async def _paused(self) -> list[Metric]:
+        return [metrics.WORKERS_PAUSED.family([([], await is_paused(self._services.redis))])]
 
     async def _queues(self) -> list[Metric]:
         settings = self._services.settings

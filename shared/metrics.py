@@ -98,6 +98,9 @@ class Reading:
 
 
 READY = Reading("registration_ready", "1 while the part answers and is fit for use.", ("part",))
+WORKERS_PAUSED = Reading(
+    "registration_workers_paused", "1 while an operator keeps the workers from applying anything.", ()
+)
 SHARD_WAITING = Reading("registration_shard_waiting_requests", "Requests waiting per shard.", ("shard",))
 SHARD_OLDEST = Reading("registration_shard_oldest_seconds", "Age of a shard's oldest request.", ("shard",))
 SHARD_OWNED = Reading("registration_shard_owned", "1 while a worker owns the shard.", ("shard",))

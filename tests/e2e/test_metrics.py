@@ -182,12 +182,27 @@ def two_free_ports() -> int | None:
 def test_a_part_that_is_away_shows_red_and_its_readings_are_left_out(stack: Stack, part: str) -> None:
     """The scrape itself still answers: it is then that it is needed."""
     server = stack.postgres if part == "postgresql" else stack.valkey
-    missing = "registration_shard_owned" if part == "postgresql" else "registration_shard_waiting_requests"
+    missing = {
+        "postgresql": ["registration_shard_owned"],
+        "redis": ["registration_shard_waiting_requests", "registration_workers_paused"],
+    }
     server.kill()
     wait_until(lambda: Scrape(stack.api_url).total("registration_ready", part=part) == 0, f"{part} shows red")
-    assert not Scrape(stack.api_url).series(missing)
+    scrape = Scrape(stack.api_url)
+    assert not any(scrape.series(name) for name in missing[part])
     server.start()
     wait_until(lambda: Scrape(stack.api_url).total("registration_ready") == 2, "both parts show green")
+
+
+def test_a_pause_shows_until_somebody_resumes(stack: Stack) -> None:
+    """That is what the alert on a forgotten one rests on."""
+    assert Scrape(stack.api_url).series("registration_workers_paused") == [({}, 0)]
+    try:
+        stack.run("shared.manage", "pause")
+        wait_until(lambda: Scrape(stack.api_url).total("registration_workers_paused") == 1, "the pause shows")
+    finally:
+        stack.run("shared.manage", "resume")
+    wait_until(lambda: Scrape(stack.api_url).total("registration_workers_paused") == 0, "its end shows")
 
 
 def test_a_busy_metrics_port_costs_the_metrics_and_nothing_else(stack: Stack, campus: Campus) -> None:

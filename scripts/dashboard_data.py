@@ -21,6 +21,7 @@ REGISTRIES = {
     "scheduled": "scheduled_job_registry_count",
 }
 QUEUE_PLACEHOLDER = "QUEUE"
+FRONT_PAGE = "rq_dashboard.queues_overview"
 SUSPENDED = "suspended"
 # A worker serves hundreds of queues; its row names so many of them.
 WORKER_QUEUES_SHOWN = 3
@@ -31,7 +32,18 @@ ESCAPED_VIEWS = frozenset({"rq_dashboard.job_info", "rq_dashboard.list_queues", 
 def replace_views(app: Flask, client: redis.Redis) -> None:
     """Serve the list of queues from a few round trips, and make what the pages show harmless."""
     app.view_functions["rq_dashboard.list_queues"] = _list_queues(client)
+    app.view_functions[FRONT_PAGE] = _front_page(app.view_functions[FRONT_PAGE], client)
     app.after_request(_make_harmless)
+
+
+def _front_page(view: Callable[..., Any], client: redis.Redis) -> Callable[..., Any]:
+    """RQ dashboard's own says `Connection Error` while Redis is away, to what it does not say, and calls that 200."""
+
+    def front_page(**arguments: Any) -> Any:
+        client.ping()
+        return view(**arguments)
+
+    return front_page
 
 
 def _list_queues(client: redis.Redis) -> Callable[[int], Response]:

@@ -123,3 +123,13 @@ def test_a_suspended_worker_is_called_so(dashboard: str, lasting_stack: Stack) -
         wait_until(lambda: all(suspended()), "all workers are called suspended")
     finally:
         assert lasting_stack.launch(["shared.manage", "resume"]).wait(60) == 0
+
+
+@pytest.mark.parametrize("path", ["/", "/0/view/workers", "/0/data/queues.json", "/0/data/workers.json"])
+def test_every_page_says_when_redis_does_not_answer(path: str, dashboard: str, stack: Stack) -> None:
+    """With 503, so that monitors notice as well as people."""
+    stack.valkey.kill()
+    answer = httpx.get(dashboard + path, auth=(USERNAME, PASSWORD))
+    assert (answer.status_code, answer.text) == (503, "Redis does not answer.\n")
+    stack.valkey.start()
+    assert httpx.get(dashboard + path, auth=(USERNAME, PASSWORD)).status_code == 200

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import signal
 import tempfile
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from scripts.drill_checks import Looks
+from scripts.drill_dashboard import DrillDashboard
 from scripts.drill_metrics import DrillMetrics
 from scripts.drill_pictures import DrillPictures
 from scripts.drill_prometheus import LocalPrometheus, installed
@@ -24,6 +26,7 @@ from scripts.terminal import console, say
 
 # In a pipe a table would be cut off at 80 columns, and this one is wide.
 PLAIN_WIDTH = 290
+MISSING = "alerts NOT CHECKED: prometheus is not installed (Debian: apt-get install prometheus)"
 
 
 def drill(
@@ -34,14 +37,22 @@ def drill(
         Path | None,
         typer.Option(help="Take pictures into this folder, with Chromium.", file_okay=False, exists=True),
     ] = None,
+    *,
+    require_alerts: Annotated[
+        bool, typer.Option("--require-alerts", help="Fail where Prometheus is not installed.")
+    ] = False,
 ) -> None:
     """Kill a worker, pause, fill a queue, resume, stop PostgreSQL, stop Valkey; check every signal each time.
 
-    These are readiness, commands, logs and metrics, and where Prometheus is installed the alerts as well.
+    These are readiness, commands, logs, the RQ dashboard and metrics, and where Prometheus is installed the alerts as
+    well; where it is not, the summary says NOT CHECKED.
 
     Everything runs on servers of its own in a temporary directory, and is gone afterwards. Exit code 1 if a signal did
     not say what it should.
     """
+    if require_alerts and not installed():
+        say(MISSING, style="red")
+        raise typer.Exit(1)
     # Ended by a supervisor it cleans up like after Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -63,22 +74,28 @@ def _run(stack: DrillStack, directory: Path, folder: Path | None) -> list[Seen]:
         if installed():
             prometheus = LocalPrometheus(directory / "prometheus", free_port(), stack.metrics_ports)
             running.enter_context(prometheus)
-        else:
-            say("alerts: not checked, prometheus is not installed (Debian: apt-get install prometheus)")
+        dashboard = running.enter_context(DrillDashboard(stack, directory))
         metrics = DrillMetrics([port for ports in stack.metrics_ports.values() for port in ports])
-        pictures = running.enter_context(DrillPictures(stack, directory, folder)) if folder else None
-        steps = Drill(stack, Looks(stack, metrics, prometheus)).steps()
+        pictures = DrillPictures(stack, dashboard, prometheus, folder) if folder else None
+        steps = Drill(stack, Looks(stack, dashboard, metrics, prometheus)).steps()
         return [one for step in steps for one in _take(step, pictures)]
 
 
 def _take(step: Step, pictures: DrillPictures | None) -> list[Seen]:
     say(f"{step.name} …")
     step.cause()
-    seen = [observe(step.name, check) for check in step.checks]
-    if pictures is not None:
-        for name, shown in step.pictures.items():
-            pictures.take(name, shown)
+    first, *others = step.checks
+    seen = [observe(step.name, first)]
+    _take_pictures(step.passing, pictures)
+    seen += [observe(step.name, check) for check in others]
+    _take_pictures(step.pictures, pictures)
     return seen
+
+
+def _take_pictures(wanted: Mapping[str, str], pictures: DrillPictures | None) -> None:
+    if pictures is not None:
+        for name, shown in wanted.items():
+            pictures.take(name, shown)
 
 
 def _print(seen: list[Seen]) -> None:
@@ -95,6 +112,8 @@ def _print(seen: list[Seen]) -> None:
     wide.print(table, markup=False)
     wrong = sum(not one.as_expected for one in seen)
     say(f"{len(seen)} signals, {wrong} not as expected", style="red" if wrong else "green")
+    if not installed():
+        say(MISSING, style="yellow")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""The places the drill looks at, each as a check: readiness, commands, API, logs, metrics, alerts."""
+"""The places the drill looks at, each as a check: readiness, commands, API, logs, RQ dashboard, metrics, alerts."""
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from scripts.drill_dashboard import DrillDashboard
 from scripts.drill_metrics import DrillMetrics
 from scripts.drill_prometheus import NONE, LocalPrometheus
 from scripts.drill_signals import Check
@@ -17,6 +18,7 @@ class Looks:
     """Makes checks on one system; `prometheus` is None where it is not installed, and then no alert is checked."""
 
     stack: DrillStack
+    dashboard: DrillDashboard
     metrics: DrillMetrics
     prometheus: LocalPrometheus | None
     course_ids: dict[str, str] = field(default_factory=dict)
@@ -71,6 +73,18 @@ class Looks:
         # A token belongs into no log, not even one of this system.
         return re.sub(r'"access_token":"[^"]*"', '"access_token":"(hidden)"', answer)
 
+    def queues_page(self, expected: str) -> Check:
+        """What the RQ dashboard's overview lists, from the top."""
+        return Check("RQ dashboard: overview", expected, self.dashboard.queues)
+
+    def workers_page(self, expected: str) -> Check:
+        """What its list of workers says."""
+        return Check("RQ dashboard: workers", expected, self.dashboard.workers)
+
+    def front_page(self, expected: str) -> Check:
+        """What it answers to whoever opens it."""
+        return Check("RQ dashboard: its page", expected, self.dashboard.page)
+
     def metric(self, name: str, wanted: float | None, **labels: str) -> Check:
         """The metric, summed over its series with these labels, is this much now; None: it is left out."""
         expected = "is left out" if wanted is None else f"is {wanted:g} now"
@@ -80,6 +94,14 @@ class Looks:
         """The counter has moved by this much or more in this step."""
         expected = f"at least {at_least} more"
         return Check(_titled(name, labels), expected, lambda: self.metrics.moved(name, at_least, **labels))
+
+    def targets(self) -> list[Check]:
+        """Prometheus has reached every target; before that no alert could be active."""
+        prometheus = self.prometheus
+        if prometheus is None:
+            return []
+        every = sum(map(len, self.stack.metrics_ports.values()))
+        return [Check("Prometheus: targets", f"{every} of {every} up", prometheus.targets)]
 
     def alerts(self, *expected: str) -> list[Check]:
         """The alerts as Prometheus tells them, such as `RedisNotReady firing`; without any: none is active."""

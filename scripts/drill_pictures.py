@@ -1,22 +1,16 @@
-"""Pictures of the drill's system for the documentation: the RQ dashboard in Chromium, and `manage top`."""
+"""Pictures of the drill's system for the documentation: pages in Chromium, and `manage top`."""
 
 import os
-import secrets
 import shutil
 import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from scripts.drill_stack import PROJECT_ROOT, DrillStack
-from scripts.processes import Child, http_status
-from scripts.server_process import ServerError, free_port
+from scripts.drill_dashboard import DrillDashboard
+from scripts.drill_prometheus import LocalPrometheus
+from scripts.drill_stack import DrillStack
+from scripts.server_process import ServerError
 
-START_LIMIT_S = 30.0
-LOOK_PAUSE_S = 0.1
 PICTURE_LIMIT_S = 60.0
 # The page's own clock runs ahead by this, so that its tables are there.
 PAGE_TIME_MS = 8000
@@ -30,54 +24,38 @@ CHROMIUM = (
 )
 # Instead of a page of the dashboard.
 TOP = "manage top"
+ALERTS = "Prometheus' alerts"
+
+
+def require_chromium() -> None:
+    """Raises ServerError where it is not installed."""
+    if shutil.which(CHROMIUM[0]) is None:
+        message = "no chromium on this machine, which takes the pictures (Debian: apt-get install chromium)"
+        raise ServerError(message)
 
 
 class DrillPictures:
-    """Files in `folder`, taken while a step's state lasts."""
+    """Files in `folder`, taken while a step's state lasts; of Prometheus only where it is installed."""
 
-    def __init__(self, stack: DrillStack, directory: Path, folder: Path) -> None:
-        self._stack = stack
-        self._folder = folder
-        self._port = free_port()
-        self._password = secrets.token_urlsafe(16)
-        environment = {
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(PROJECT_ROOT),
-            "REDIS_URL": stack.valkey.url,
-            "RQ_DASHBOARD_PASSWORD": self._password,
-            "DASHBOARD_PORT": str(self._port),
-        }
-        command = [sys.executable, "-m", "scripts.dashboard"]
-        self._dashboard = Child("dashboard", command, PROJECT_ROOT, environment, directory / "dashboard.log")
-
-    def __enter__(self) -> Self:
-        """Start the dashboard. Raises ServerError when it or Chromium is missing."""
-        if shutil.which(CHROMIUM[0]) is None:
-            message = (
-                "no chromium on this machine, which takes the pictures (Debian: apt-get install chromium)"
-            )
-            raise ServerError(message)
-        self._dashboard.start()
-        deadline = time.monotonic() + START_LIMIT_S
-        while http_status(self._port, "/") is None:
-            if time.monotonic() > deadline:
-                self._dashboard.stop()
-                message = f"the dashboard did not answer:\n{self._dashboard.log_end}"
-                raise ServerError(message)
-            time.sleep(LOOK_PAUSE_S)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    def __init__(
+        self, stack: DrillStack, dashboard: DrillDashboard, prometheus: LocalPrometheus | None, folder: Path
     ) -> None:
-        self._dashboard.stop()
+        require_chromium()
+        self._stack = stack
+        self._dashboard = dashboard
+        self._prometheus = prometheus
+        self._folder = folder
 
     def take(self, name: str, shown: str) -> None:
-        """Write one picture: of the dashboard's page at the path `shown`, or of TOP."""
+        """Write one picture: of the dashboard's page at the path `shown`, of TOP, or of ALERTS."""
         if shown == TOP:
             self._stack.manage("top", "--svg", str((self._folder / f"{name}.svg").resolve()))
-            return
-        url = f"http://ops:{self._password}@127.0.0.1:{self._port}{shown}"
+        elif shown != ALERTS:
+            self._take_page(name, self._dashboard.url(shown))
+        elif self._prometheus is not None:
+            self._take_page(name, self._prometheus.alerts_page)
+
+    def _take_page(self, name: str, url: str) -> None:
         target = (self._folder / f"{name}.png").resolve()
         sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
         with tempfile.TemporaryDirectory(prefix="drill-browser-", ignore_cleanup_errors=True) as profile:

@@ -47,6 +47,20 @@ class LocalPrometheus(ServerProcess):
         active = {f"{each['labels']['alertname']} {each['state']}" for each in answer["data"]["alerts"]}
         return ", ".join(sorted(active)) or NONE
 
+    @property
+    def alerts_page(self) -> str:
+        """Where a person sees them; Debian's Prometheus has only the page of earlier ones."""
+        classic = f"{self._url}/classic/alerts"
+        has_it = httpx.get(classic, timeout=HTTP_LIMIT_S).is_success
+        return classic if has_it else f"{self._url}/alerts"
+
+    def targets(self) -> str:
+        """How many of the targets answered at their last scrape, such as `3 of 3 up`; of one never scraped, none."""
+        query = {"query": "up"}
+        answer = httpx.get(f"{self._url}/api/v1/query", params=query, timeout=HTTP_LIMIT_S).json()
+        up = [each["value"][1] for each in answer["data"]["result"]].count("1")
+        return f"{up} of {sum(map(len, self._targets.values()))} up"
+
     def _prepare(self, deadline: float) -> None:  # noqa: ARG002 - nothing here takes long
         self._directory.mkdir(exist_ok=True)
         rules = self._directory / "alerts.yml"

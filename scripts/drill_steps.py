@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from scripts.drill_checks import Looks
-from scripts.drill_pictures import TOP
+from scripts.drill_dashboard import NO_WORKER
+from scripts.drill_pictures import ALERTS, TOP
 from scripts.drill_signals import Check
 from scripts.drill_stack import QUEUE_LIMIT, WORKERS, DrillStack
 
@@ -19,12 +20,16 @@ FULL_COURSE = "CS 225"
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """`cause` does it; then each check must come true, in order. `pictures`: file name -> what it shows."""
+    """`cause` does it; then each check must come true, in order. `pictures`: file name -> what it shows, in the end.
+
+    `passing`: the same for what soon passes, taken after the first check.
+    """
 
     name: str
     cause: Callable[[], object]
     checks: list[Check]
     pictures: dict[str, str] = field(default_factory=dict)
+    passing: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -60,10 +65,13 @@ class Drill:
                 self.look.top("workers share the shards", f"idle {SHARDS // WORKERS} "),
                 self.look.register("register", 0, OPEN_COURSE, "200 … ENROLLED"),
                 self.look.manage("drain", "exit code 0"),
+                self.look.queues_page(f"{OPEN_COURSE} A: 0 queued, 0 failed"),
+                self.look.workers_page("idle … idle"),
                 self.look.metric("registration_ready", 2),
                 self.look.metric("registration_shard_owned", SHARDS),
                 self.look.moved("registration_accepted_total", 1),
                 self.look.moved("registration_outcomes_total", 1, result="ENROLLED"),
+                *self.look.targets(),
                 *self.look.alerts(),
             ],
         )
@@ -77,13 +85,16 @@ class Drill:
                 self.look.log("workers", '"event": "worker died"'),
                 self.look.register("another worker applies", 1, OPEN_COURSE, "200 … ENROLLED"),
                 Check("manage top: all shards owned again", '"unowned_shards": 0', self.look.top_json),
-                Check("manage top: it has left RQ's list", "gone", self._killed_worker_is_listed),
+                Check("manage top: it has left RQ's list", "gone", self._killed_worker_in_top),
+                Check("RQ dashboard: it has left the workers", "gone", self._killed_worker_in_dashboard),
+                self.look.queues_page(f"{OPEN_COURSE} A: 0 queued, 0 failed"),
                 self.look.ready('200 … "status":"ok"'),
                 self.look.moved("registration_shard_changes_total", SHARDS // WORKERS, change="gained"),
                 self.look.metric("registration_shard_owned", SHARDS),
                 self.look.metric("rq_workers", WORKERS, state="idle"),
                 *self.look.alerts(),
             ],
+            passing={"drill-top-worker-killed": TOP},
         )
 
     def _paused(self) -> Step:
@@ -95,10 +106,13 @@ class Drill:
                 self.look.ready('200 … degraded … "workers":"paused"'),
                 self.look.top("says so", "PAUSED since"),
                 self.look.top("workers are suspended", f"suspended {SHARDS // WORKERS} "),
+                self.look.workers_page("suspended … suspended"),
                 self.look.log("workers", '"event": "paused"'),
                 self.look.submit("accepting goes on", 2, OPEN_COURSE, "202 … QUEUED"),
                 self.look.manage("drain", "workers are paused … exit code 1"),
+                self.look.queues_page(f"{OPEN_COURSE} A: 1 queued"),
                 self.look.metric("rq_workers", WORKERS, state="suspended"),
+                self.look.metric("registration_workers_paused", 1),
                 self.look.moved("registration_accepted_total", 1),
                 self.look.metric("registration_shard_waiting_requests", 1),
             ],
@@ -114,13 +128,14 @@ class Drill:
                 self.look.submit("other courses", 3, OPEN_COURSE, "202 … QUEUED"),
                 self.look.top("the fullest queue first", f"{FULL_COURSE} A {QUEUE_LIMIT} "),
                 self.look.manage(f"course {FULL_COURSE} A", f"queue {QUEUE_LIMIT} waiting"),
+                self.look.queues_page(f"{FULL_COURSE} A: {QUEUE_LIMIT} queued … {OPEN_COURSE} A: 2 queued"),
                 self.look.metric(
                     "registration_course_waiting_requests", QUEUE_LIMIT, course=f"{FULL_COURSE} A"
                 ),
                 self.look.moved("registration_accepted_total", QUEUE_LIMIT + 1),
                 self.look.moved("registration_refused_total", 1, reason="queue_full"),
                 *self.look.alerts_of_impatience(QUEUE_LIMIT, FULL_COURSE, "SubmissionsRefused firing"),
-                *self.look.alerts("OldestRequestTooOld firing"),
+                *self.look.alerts("OldestRequestTooOld firing", "WorkersPaused firing"),
             ],
             {"drill-dashboard-queue-full": "/", "drill-top-queue-full": TOP},
         )
@@ -134,7 +149,10 @@ class Drill:
                 self.look.log("workers", '"event": "resumed"'),
                 self.look.manage("drain", "Nothing waits … exit code 0"),
                 self.look.manage(f"course {FULL_COURSE} A", f"seats {QUEUE_LIMIT} of"),
+                self.look.queues_page(f"{FULL_COURSE} A: 0 queued, 0 failed"),
+                self.look.workers_page("idle … idle"),
                 self.look.ready('200 … "status":"ok"'),
+                self.look.metric("registration_workers_paused", 0),
                 self.look.metric("registration_shard_waiting_requests", 0),
                 self.look.moved("registration_outcomes_total", QUEUE_LIMIT + 2, result="ENROLLED"),
                 self.look.metric("rq_workers", WORKERS, state="idle"),
@@ -153,6 +171,8 @@ class Drill:
                 self.look.log_in("503 Retry-After … database_unavailable"),
                 self.look.top("PostgreSQL", "PostgreSQL does not answer"),
                 self.look.top("what waits", "waiting 1 in 1 courses"),
+                self.look.queues_page(f"{OPEN_COURSE} A: 1 queued"),
+                self.look.workers_page(NO_WORKER),
                 self.look.metric("registration_ready", 0, part="postgresql"),
                 self.look.metric("registration_ready", 1, part="redis"),
                 self.look.metric("registration_shard_owned", None),
@@ -160,6 +180,7 @@ class Drill:
                 self.look.moved("registration_retries_total", 1, part="PostgreSQL"),
                 *self.look.alerts("PostgresqlNotReady firing", "WorkersTryAgain firing"),
             ],
+            {"drill-top-postgresql-stopped": TOP},
         )
 
     def _postgresql_started(self) -> Step:
@@ -171,6 +192,8 @@ class Drill:
                 self.look.manage("drain", "Nothing waits … exit code 0"),
                 self.look.register("the same student again", 4, OPEN_COURSE, "200 … already_registered"),
                 self.look.log_in("200 … access_token"),
+                self.look.queues_page(f"{OPEN_COURSE} A: 0 queued, 0 failed"),
+                self.look.workers_page("idle … idle"),
                 self.look.metric("registration_ready", 1, part="postgresql"),
                 self.look.metric("registration_shard_owned", SHARDS),
                 self.look.moved("registration_outcomes_total", 1, result="ENROLLED"),
@@ -188,12 +211,17 @@ class Drill:
                 self.look.log("workers", '"part": "Redis" … trying again'),
                 self.look.top("Redis", "Redis does not answer"),
                 self.look.manage("pause", "Redis: … exit code 3"),
+                self.look.front_page("503 … Redis does not answer"),
+                self.look.queues_page("503 … Redis does not answer"),
                 self.look.metric("registration_ready", 0, part="redis"),
                 self.look.metric("registration_shard_waiting_requests", None),
                 self.look.moved("registration_refused_total", 1, reason="queue_unavailable"),
                 self.look.moved("registration_retries_total", 1, part="Redis"),
-                *self.look.alerts("RedisNotReady firing", "WorkersTryAgain firing"),
+                *self.look.alerts(
+                    "RedisNotReady firing", "ShardWithoutOwner firing", "WorkersTryAgain firing"
+                ),
             ],
+            {"drill-top-valkey-stopped": TOP, "drill-alerts-valkey-stopped": ALERTS},
         )
 
     def _valkey_started(self) -> Step:
@@ -205,6 +233,8 @@ class Drill:
                 self.look.register("register", 5, OPEN_COURSE, "200 … ENROLLED"),
                 self.look.top("workers are back", f"idle {SHARDS // WORKERS} "),
                 self.look.manage("audit", "0 differences … exit code 0"),
+                self.look.queues_page(f"{OPEN_COURSE} A: 0 queued, 0 failed"),
+                self.look.workers_page("idle … idle"),
                 self.look.metric("registration_ready", 1, part="redis"),
                 self.look.metric("registration_shard_owned", SHARDS),
                 self.look.moved("registration_outcomes_total", 1, result="ENROLLED"),
@@ -221,8 +251,14 @@ class Drill:
         self._killed = int(picture["workers"][0]["name"].split(".")[-2])
         self.stack.kill(self._killed)
 
-    def _killed_worker_is_listed(self) -> str:
-        return self.look.top_json() if f".{self._killed}." in self.look.top_json() else "gone"
+    def _killed_worker_in_top(self) -> str:
+        return self._killed_worker_in(self.look.top_json())
+
+    def _killed_worker_in_dashboard(self) -> str:
+        return self._killed_worker_in(self.look.dashboard.workers())
+
+    def _killed_worker_in(self, listed: str) -> str:
+        return listed if f".{self._killed}." in listed else "gone"
 
     def _fill_queue(self) -> None:
         for student in range(QUEUE_LIMIT):

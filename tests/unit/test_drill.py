@@ -1,12 +1,16 @@
 """What the drill's own signals rest on: hastened rules, counters that begin anew, and words that are looked for."""
 
 import re
+from pathlib import Path
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
+from scripts.drill import _print, drill
 from scripts.drill_metrics import Samples, growth
 from scripts.drill_prometheus import HASTE, RULES, hastened
-from scripts.drill_signals import Check, observe
+from scripts.drill_signals import Check, Seen, observe
 
 COUNTER = ("registration_accepted_total", frozenset({("operation", "REGISTER")}))
 PATIENCE = re.compile(r"(?:for: |\[)(\d+)(ms|s|m)\b")
@@ -42,3 +46,26 @@ def test_expected_pieces_are_found_in_their_order() -> None:
     assert len(seen.text) <= 100
     assert seen.text.startswith("503")
     assert seen.text.endswith("queue_full")
+
+
+@pytest.fixture
+def no_prometheus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A machine without the program, as far as looking for it can tell."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+
+def test_a_summary_without_prometheus_says_that_alerts_were_not_checked(
+    no_prometheus: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else a run without them would look as good as one with them."""
+    _print([Seen("step", "signal", "ok", "ok", as_expected=True, after_s=0.0)])
+    assert "NOT CHECKED" in capsys.readouterr().out
+
+
+def test_a_drill_that_requires_alerts_does_not_begin_without_prometheus(no_prometheus: None) -> None:
+    """It fails at once, and says what to install."""
+    program = typer.Typer()
+    program.command()(drill)
+    finished = CliRunner().invoke(program, ["--require-alerts"])
+    assert finished.exit_code == 1
+    assert "apt-get install prometheus" in finished.output

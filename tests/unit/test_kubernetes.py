@@ -40,12 +40,13 @@ MANIFESTS = [
     for folder in (FOLDER / "base", FOLDER / "servers", PRODUCTION)
     for manifest in manifests_in(folder)
 ]
+# A CronJob makes jobs, so the job is what there is to look at.
 WORKLOADS = {
-    manifest["metadata"]["name"]: manifest
+    manifest["metadata"]["name"]: manifest["spec"].get("jobTemplate", manifest)
     for manifest in MANIFESTS
-    if manifest["kind"] in {"Deployment", "StatefulSet", "Job"}
+    if manifest["kind"] in {"Deployment", "StatefulSet", "Job", "CronJob"}
 }
-SERVING = [name for name, manifest in WORKLOADS.items() if manifest["kind"] != "Job"]
+SERVING = [name for name in WORKLOADS if name not in {"migrate", "load"}]
 
 
 def identity(manifest: Manifest) -> str:
@@ -164,7 +165,7 @@ def test_the_api_scales_and_workers_may() -> None:
     assert WORKLOADS["worker"]["spec"]["replicas"] >= 2
 
 
-@pytest.mark.parametrize("workload", ["migrate", "api", "worker"])
+@pytest.mark.parametrize("workload", ["migrate", "load", "api", "worker"])
 def test_every_variable_is_a_setting(workload: str) -> None:
     """A misspelt one would do nothing, silently. The API has one more, of uvicorn."""
     known = {name.upper() for name in Settings.model_fields} | {"FORWARDED_ALLOW_IPS"}
@@ -179,7 +180,7 @@ def test_every_variable_is_a_setting(workload: str) -> None:
 
 @pytest.mark.parametrize(
     ("workload", "login"),
-    [("migrate", "owner"), ("api", "api"), ("worker", "worker"), ("rq-dashboard", None)],
+    [("migrate", "owner"), ("load", "owner"), ("api", "api"), ("worker", "worker"), ("rq-dashboard", None)],
 )
 def test_each_part_gets_only_its_own_database_password(workload: str, login: str | None) -> None:
     """And every secret is a file, where the settings look for it."""
@@ -199,9 +200,9 @@ def test_the_previous_keys_are_optional_and_reach_the_api_alone() -> None:
             for each in volume.get("projected", {}).get("sources", [])
             if "secret_keys_previous" in {item["path"] for item in each["secret"]["items"]}
         ]
-        for workload in ("migrate", "api", "worker", "rq-dashboard")
+        for workload in ("migrate", "load", "api", "worker", "rq-dashboard")
     }
-    assert given == {"migrate": [], "api": [True], "worker": [], "rq-dashboard": []}
+    assert given == {"migrate": [], "load": [], "api": [True], "worker": [], "rq-dashboard": []}
 
 
 @pytest.mark.parametrize(("workload", "port"), [("api", 8500), ("worker", 8501)])
@@ -226,6 +227,11 @@ def test_a_restore_can_hold_back_the_api_alone() -> None:
     """By the selector that the runbook of backup and restore gives."""
     labelled = [each for each in MANIFESTS if each["metadata"].get("labels", {}).get(NAME) == "api"]
     assert [identity(each) for each in labelled] == ["Deployment/api"]
+
+
+def test_nothing_is_loaded_until_somebody_asks() -> None:
+    """The pattern of such jobs is suspended for good."""
+    assert named("CronJob", "load")["spec"]["suspend"] is True
 
 
 def test_workers_listen_for_prometheus_on_every_address() -> None:

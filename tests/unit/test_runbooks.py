@@ -23,7 +23,9 @@ SERVICES = set(yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())["
 # Sub-commands of `docker compose` that run something within one service, and those that take any number of them.
 WITHIN_ONE = {"exec", "run"}
 OF_ANY = {"up", "stop", "start", "restart", "logs", "create"}
-OBJECT = re.compile(r"\b(deployment|statefulset|service|job|configmap|cluster|pod)[/ ]([a-z][a-z0-9-]*)")
+OBJECT = re.compile(
+    r"\b(deployment|statefulset|service|job|cronjob|configmap|cluster|pod)[/ ]([a-z][a-z0-9-]*)"
+)
 # What a StatefulSet makes of its name.
 ORDINAL = re.compile(r"-\d+$")
 
@@ -70,9 +72,10 @@ def test_compose_commands_name_services_that_exist() -> None:
 
 
 def test_kubectl_commands_name_objects_that_exist() -> None:
-    """Kind and name stand in the manifests; a pod is one of a StatefulSet."""
+    """Kind and name stand in the manifests; a pod is one of a StatefulSet, and a job may be made of a pattern."""
     there = objects()
     there |= {("pod", name) for kind, name in there if kind == "statefulset"}
+    there |= {("job", name) for line in lines() for name in re.findall(r"create job (\S+) --from", line)}
     named = {
         (kind, ORDINAL.sub("", name))
         for line in lines()

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Collection
 from types import FrameType
 from uuid import uuid4
 
@@ -67,6 +68,7 @@ class RegistrationWorker(Worker):
         self._retry_pause_s = RETRY_PAUSE_MIN_S
         self._paused = False
         self._held = HeldCourses()
+        self._told_wrong_keys: set[str] = set()
         self._heartbeat_due_at = 0.0
         self._counts = {"successful_job_count": 0, "failed_job_count": 0}
         self._counts_shown = dict(self._counts)
@@ -169,6 +171,7 @@ class RegistrationWorker(Worker):
         chosen = self._turns.next_round(self._held.worth_trying(ready, time.monotonic()))
         entries = self._queues.peek(chosen, self._settings.round_size_max)
         self._tell_whether_paused()
+        self._tell_wrong_keys(self._queues.wrong_keys)
         if not entries:
             self._held.settle(AppliedRound(), self._queues.held, time.monotonic())
             return False
@@ -181,8 +184,9 @@ class RegistrationWorker(Worker):
         took_s += apply_s
         log_committed(applied.finished, self.name)
         pace_us = int(took_s * 1_000_000 / len(applied.finished))
-        self._queues.finish(applied.finished, applied.problems, pace_us)
+        wrong_keys = self._queues.finish(applied.finished, applied.problems, pace_us)
         publish_s = watch.lap("publish")
+        self._tell_wrong_keys(wrong_keys)
         log_published(applied.finished, self.name)
         if self._tracer is not None:
             outcomes = [outcome for _, outcome in applied.finished]
@@ -197,6 +201,13 @@ class RegistrationWorker(Worker):
             self._paused = self._queues.paused
             self._heartbeat_due_at = 0.0
             log.warning("paused" if self._paused else "resumed", worker=self.name)
+
+    def _tell_wrong_keys(self, wrong: Collection[str]) -> None:
+        """Log each once: it stays wrong until somebody mends it."""
+        for problem in wrong:
+            if problem not in self._told_wrong_keys:
+                self._told_wrong_keys.add(problem)
+                log.error("a key in Redis was overwritten", problem=problem)
 
     def _count(self, statuses: list[Status], took_s: float) -> None:
         failed = statuses.count(Status.FAILED)

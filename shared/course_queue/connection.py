@@ -61,6 +61,11 @@ def sync_client(settings: Settings) -> redis.Redis:
     )
 
 
+def is_wrong_type(error: Exception) -> bool:
+    """Whether Redis refused a command because its key holds something else; the client library has no name for it."""
+    return isinstance(error, redis.exceptions.ResponseError) and "WRONGTYPE" in str(error)
+
+
 def require_durable(found: Mapping[Any, Any]) -> None:
     """Check the answer to CONFIG GET. Raises UnsafeRedisError naming each setting that is wrong."""
     wrong = [

@@ -13,7 +13,7 @@ import redis
 
 from shared import metrics
 from shared.course_queue import keys, scripts
-from shared.course_queue.connection import ScriptMissing
+from shared.course_queue.connection import ScriptMissing, is_wrong_type
 from shared.requests import Outcome, Poisoned, QueueEntry, Submission, moment, outcome_document
 from shared.rules import Operation, Status
 from shared.settings import Settings
@@ -35,6 +35,8 @@ class CourseQueues:
         """Whether an operator has paused all workers, as of the last `ready_courses`."""
         self.held: frozenset[str] = frozenset()
         """Courses with a request of another release within the last `peek`: it waits for a worker that reads it."""
+        self.wrong_keys: list[str] = []
+        """Shards' keys that are no sets, as of the last `ready_courses`, each with what Redis says of it."""
 
     def ready_courses(self, shards: Sequence[int]) -> list[str]:
         """The courses of these shards that have requests waiting, in no particular order; none while paused."""
@@ -42,12 +44,35 @@ class CourseQueues:
             pipeline.exists(keys.PAUSED)
             if shards:
                 pipeline.sunion(list(map(keys.ready, shards)))
-            paused, *ready = pipeline.execute()
+            try:
+                paused, *ready = pipeline.execute()
+                self.wrong_keys = []
+            except redis.exceptions.ResponseError as error:
+                if not is_wrong_type(error):
+                    raise
+                paused, *ready = self._ready_shard_by_shard(shards)
         self.paused = bool(paused)
         if self.paused or not ready:
             return []
         members = [course.decode(errors="replace") for course in ready[0]]
         return [course_id for course_id in members if is_canonical_uuid(course_id)]
+
+    def _ready_shard_by_shard(self, shards: Sequence[int]) -> tuple[Any, set[bytes]]:
+        """The same without those shards whose key is no set: what stands there hides their courses, and no others."""
+        names = list(map(keys.ready, shards))
+        with self._client.pipeline(transaction=False) as pipeline:
+            pipeline.exists(keys.PAUSED)
+            for name in names:
+                pipeline.smembers(name)
+            paused, *found = pipeline.execute(raise_on_error=False)
+        for error in (paused, *found):
+            if isinstance(error, Exception) and not is_wrong_type(error):
+                raise error
+        wrong = {
+            name: error for name, error in zip(names, found, strict=True) if isinstance(error, Exception)
+        }
+        self.wrong_keys = [f"{name}: {error}" for name, error in wrong.items()]
+        return paused, set().union(*(members for members in found if not isinstance(members, Exception)))
 
     def peek(self, course_ids: Sequence[str], limit: int) -> list[QueueEntry]:
         """The first entries of these courses' queues, each in order, `limit` in all; nothing is taken off.
@@ -67,10 +92,11 @@ class CourseQueues:
 
     def finish(
         self, finished: Sequence[tuple[QueueEntry, Outcome]], problems: Mapping[str, str], pace_us: int
-    ) -> None:
+    ) -> list[str]:
         """Take entries off whose outcomes are committed, show them as ended RQ jobs and publish the outcomes.
 
         `problems` says what was wrong with failed requests, by request id; `pace_us` is the time each request took.
+        Returns which keys somebody has overwritten, each with what Redis says of it; all others are as they should be.
         """
         settings = self._settings
         now = datetime.now(UTC)
@@ -86,7 +112,8 @@ class CourseQueues:
         ]
         for entry, outcome in finished:
             arguments += self._finish_arguments(entry, outcome, problems.get(outcome.request_id, ""))
-        self._run(scripts.FINISH, [], arguments)
+        wrong: list[bytes] = self._run(scripts.FINISH, [], arguments)
+        return [text.decode(errors="replace") for text in dict.fromkeys(wrong)]
 
     def _finish_arguments(self, entry: QueueEntry, outcome: Outcome, problem: str) -> list[Any]:
         return [
@@ -176,7 +203,11 @@ def _read_submission(course_id: str, raw_id: bytes, data: bytes) -> Submission:
     if function != keys.JOB_FUNCTION or instance is not None or positional:
         message = f"function {str(function)[:80]!r}"
         raise ValueError(message)
-    if _positive(payload["version"]) not in keys.JOB_VERSIONS_READ:
+    version = _positive(payload["version"])
+    if version > keys.JOB_VERSION + 1:
+        message = f"version {version}, which is no release's beside this one"
+        raise ValueError(message)
+    if version not in keys.JOB_VERSIONS_READ:
         raise _OtherReleaseError
     request_id = _canonical_uuid(payload["request_id"])
     if request_id.encode() != raw_id or payload["course_id"] != course_id:

@@ -1,9 +1,12 @@
 """Entries that are no requests of ours, as anyone with access to Redis could push them."""
 
 import json
+import os
 import pickle
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 from zlib import crc32
@@ -13,11 +16,19 @@ from redis import Redis
 from tests.e2e.stack import SHARDS
 
 
+@dataclass(frozen=True)
 class Hostile:
-    """Unpickling it would run a command."""
+    """Unpickling it runs a command."""
+
+    command: str
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (exit, (1,))
+        return os.system, (self.command,)
+
+
+def touching(marker: Path) -> str:
+    """The command of a hostile entry: whether it was ever run, the marker tells."""
+    return f"touch '{marker}'"
 
 
 def push(client: Redis, course_id: str, request_id: str, data: bytes | None = None) -> None:
@@ -35,39 +46,40 @@ def push(client: Redis, course_id: str, request_id: str, data: bytes | None = No
     client.sadd(f"cr:ready:{crc32(course_id.encode()) % SHARDS}", course_id)
 
 
-def push_missing_hash(client: Redis, course_id: str) -> None:
+def push_missing_hash(client: Redis, course_id: str, marker: Path) -> None:
     """An id without a job."""
     push(client, course_id, str(uuid4()))
 
 
-def push_hostile_function(client: Redis, course_id: str) -> None:
+def push_hostile_function(client: Redis, course_id: str, marker: Path) -> None:
     """A job that names a function of the operating system."""
-    push(client, course_id, str(uuid4()), b'["os.system", null, ["touch /tmp/poisoned"], {}]')
+    push(client, course_id, str(uuid4()), json.dumps(["os.system", None, [touching(marker)], {}]).encode())
 
 
-def push_pickle(client: Redis, course_id: str) -> None:
+def push_pickle(client: Redis, course_id: str, marker: Path) -> None:
     """A job in pickle, as RQ writes it by default."""
-    push(client, course_id, str(uuid4()), pickle.dumps(("os.system", None, (Hostile(),), {})))
+    hostile = Hostile(touching(marker))
+    push(client, course_id, str(uuid4()), pickle.dumps(("registration.apply", None, (hostile,), {})))
 
 
-def push_nonsense_id(client: Redis, course_id: str) -> None:
+def push_nonsense_id(client: Redis, course_id: str, marker: Path) -> None:
     """An id that is no UUID, and no text either."""
     push(client, course_id, b"\xff\x00no uuid", b"[]")
 
 
-def push_wrong_type(client: Redis, course_id: str) -> None:
+def push_wrong_type(client: Redis, course_id: str, marker: Path) -> None:
     """An id whose job key holds something that is no hash."""
     request_id = str(uuid4())
     client.set(f"rq:job:{request_id}", "not a hash")
     push(client, course_id, request_id)
 
 
-def push_deep_json(client: Redis, course_id: str) -> None:
+def push_deep_json(client: Redis, course_id: str, marker: Path) -> None:
     """A payload nested deeper than any parser likes."""
     push(client, course_id, str(uuid4()), b"[" * 100_000)
 
 
-def push_huge_numbers(client: Redis, course_id: str) -> None:
+def push_huge_numbers(client: Redis, course_id: str, marker: Path) -> None:
     """Our own form with numbers that no database column holds."""
     request_id = str(uuid4())
     payload = (
@@ -78,7 +90,8 @@ def push_huge_numbers(client: Redis, course_id: str) -> None:
     push(client, course_id, request_id, payload.encode())
 
 
-Poison = Callable[[Redis, str], None]
+# The marker is what a hostile one would leave behind if it were ever run.
+Poison = Callable[[Redis, str, Path], None]
 
 POISONS: list[Poison] = [
     push_missing_hash,
@@ -89,9 +102,10 @@ POISONS: list[Poison] = [
     push_deep_json,
     push_huge_numbers,
 ]
+HOSTILE: list[Poison] = [push_hostile_function, push_pickle]
 
 
-def push_unknown_student(client: Redis, course_id: str) -> None:
+def push_unknown_student(client: Redis, course_id: str, marker: Path) -> None:
     """Our own form, sound in everything, of a student who does not exist, far behind any real sequence."""
     request_id = str(uuid4())
     payload = {

@@ -50,7 +50,7 @@ def test_every_promise_holds(
     run = run_fault(site, site_campus, fault, tmp_path / "history.jsonl", seed=seed, turn=seed)
     if run.state == NOT_RUN:
         pytest.skip(run.where)
-    assert run.state == LANDED, run.where
+    assert run.state == LANDED, f"{run.state}: {run.where}"
     assert run.violations == []
     assert run.requests > 0
     # A loose limit on a busy machine; the suite measures the promised times.

@@ -2,19 +2,48 @@
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from rq import Queue
+from rq.job import Job
 from rq.registry import FailedJobRegistry
-from rq.serializers import JSONSerializer
+from rq.serializers import DefaultSerializer, JSONSerializer
 
 from tests.e2e.campus import Campus, Student
 from tests.e2e.stack import Stack
 from tests.e2e.waiting import wait_until
 from tests.faults.evidence import check_everything, ledger_of
 from tests.faults.load import Load
-from tests.faults.poison import POISONS, Poison, push, push_missing_hash
+from tests.faults.poison import HOSTILE, POISONS, Poison, push, push_hostile_function
+
+
+@pytest.fixture
+def marker(tmp_path: Path) -> Iterator[Path]:
+    """What a hostile entry would leave behind: no test of ours may find it at its end."""
+    path = tmp_path / "a-hostile-job-was-run"
+    yield path
+    assert not path.exists(), "a hostile job was run"
+
+
+@pytest.mark.parametrize("poison", HOSTILE)
+def test_the_control_an_ordinary_rq_worker_would_run_a_hostile_job(
+    poison: Poison, stack: Stack, campus: Campus, tmp_path: Path
+) -> None:
+    """The poison is real: performed in RQ's own way, such a job leaves the marker."""
+    course_id, path = campus.course(), tmp_path / "run"
+    serializer = JSONSerializer if poison is push_hostile_function else DefaultSerializer
+    with stack.held(course_id), stack.redis() as client:
+        poison(client, course_id, path)
+        [request_id] = stack.waiting_in(course_id)
+        # A pickle has run its command before its function turns out not to exist.
+        with suppress(ValueError, ImportError):
+            Job.fetch(request_id, connection=client, serializer=serializer).perform()
+        assert path.exists()
+    wait_until(lambda: not stack.waiting_in(course_id), "the queue drains")
 
 
 def failed_jobs(stack: Stack, course_id: str) -> list[str]:
@@ -24,7 +53,9 @@ def failed_jobs(stack: Stack, course_id: str) -> list[str]:
         return FailedJobRegistry(queue=queue).get_job_ids()
 
 
-def test_poison_under_load_fails_at_its_own_place(stack: Stack, campus: Campus, seed: int) -> None:
+def test_poison_under_load_fails_at_its_own_place(
+    stack: Stack, campus: Campus, seed: int, marker: Path
+) -> None:
     """Every kind of poison between real requests: one FAILED row each, in the order of the queue, and all else holds."""
     course_ids = [campus.course(seats=seats, reserve=3) for seats in (2, 6, 10)]
     poisoned = course_ids[0]
@@ -34,7 +65,7 @@ def test_poison_under_load_fails_at_its_own_place(stack: Stack, campus: Campus, 
         with stack.held(poisoned), stack.redis() as client:
             for poison in POISONS:
                 length = client.llen(f"rq:queue:course-{poisoned}")
-                poison(client, poisoned)
+                poison(client, poisoned, marker)
                 bystander = campus.student()
                 load.accepted_aside(bystander, poisoned, bystander.register(poisoned).json()["request_id"])
                 assert client.llen(f"rq:queue:course-{poisoned}") >= length + 2
@@ -54,11 +85,13 @@ def test_poison_under_load_fails_at_its_own_place(stack: Stack, campus: Campus, 
 
 
 @pytest.mark.parametrize("poison", POISONS)
-def test_poison_alone_at_the_head_blocks_nobody(poison: Poison, stack: Stack, campus: Campus) -> None:
-    """A poisoned first entry of a course fails, and the student behind it is enrolled."""
+def test_poison_alone_at_the_head_blocks_nobody(
+    poison: Poison, stack: Stack, campus: Campus, marker: Path
+) -> None:
+    """A poisoned first entry of a course fails and is never run, and the student behind it is enrolled."""
     course_id, student = campus.course(), campus.student()
     with stack.held(course_id), stack.redis() as client:
-        poison(client, course_id)
+        poison(client, course_id, marker)
         answer = student.register(course_id)
     assert student.outcome(answer)["result"] == "ENROLLED"
     first, second = ledger_of(stack, [course_id])
@@ -68,7 +101,13 @@ def test_poison_alone_at_the_head_blocks_nobody(poison: Poison, stack: Stack, ca
 
 
 @pytest.mark.parametrize(
-    ("function", "version"), [("os.system", 1), ("registration.apply", 0), ("worker.applying.apply_round", 1)]
+    ("function", "version"),
+    [
+        ("os.system", 1),
+        ("registration.apply", 0),
+        ("registration.apply", 999),
+        ("worker.applying.apply_round", 1),
+    ],
 )
 def test_a_forged_job_is_taken_for_no_request_even_with_a_perfect_payload(
     function: str, version: int, stack: Stack, campus: Campus
@@ -181,6 +220,27 @@ def test_a_ready_course_that_does_not_exist_ends_as_failed(stack: Stack, campus:
     """An entry in the queue of a course without a row is recorded as FAILED and removed."""
     course_id = str(uuid4())
     with stack.redis() as client:
-        push_missing_hash(client, course_id)
+        push(client, course_id, str(uuid4()))
     wait_until(lambda: not stack.waiting_in(course_id), "the queue drains")
     assert [row["status"] for row in ledger_of(stack, [course_id])] == ["FAILED"]
+
+
+def test_an_overwritten_key_is_named_in_the_log_and_stops_nobody(stack: Stack, campus: Campus) -> None:
+    """P9: whose own key it is gets the outcome as well, and so does everybody else of the round."""
+    course_id = campus.course(seats=5)
+    students = campus.students(3)
+    key = f"cr:student:{students[0].student_id}"
+    with stack.held(course_id), stack.redis() as client:
+        answers = [student.register(course_id) for student in students]
+        client.delete(key)
+        client.set(key, "by hand")
+    for student, answer in zip(students, answers, strict=True):
+        assert student.outcome(answer)["result"] == "ENROLLED"
+    with stack.redis() as client:
+        jobs = [f"rq:job:{answer.json()['request_id']}" for answer in answers]
+        wait_until(
+            lambda: {client.hget(job, "status") for job in jobs} == {b"finished"}, "RQ shows them ended"
+        )
+        client.delete(key)
+    log = stack.workers.log_path.read_text(encoding="utf-8")
+    assert log.count(f"{key}: WRONGTYPE") == 1

@@ -96,13 +96,13 @@ class CourseQueueOnRedis:
         entries: Sequence[QueueEntry],
         status: Status = Status.APPLIED,
         problems: Mapping[str, str] | None = None,
-    ) -> None:
-        """Finish these entries, all with the same status."""
+    ) -> list[str]:
+        """Finish these entries, all with the same status; returns what was wrong in Redis."""
         pairs = [
             (entry, outcome_of(entry, Status.FAILED if isinstance(entry, Poisoned) else status))
             for entry in entries
         ]
-        self.queues.finish(pairs, problems or {}, PACE_US)
+        return self.queues.finish(pairs, problems or {}, PACE_US)
 
     def waiting(self) -> list[str]:
         """The ids in the queue."""

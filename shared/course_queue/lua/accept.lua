@@ -79,12 +79,16 @@ local function accept(request, course_id, shard, student_id, operation, title, i
     return {'student_limit', ''}
   end
   local state = redis.call('HMGET', course, 'applied', 'pace_us')
-  local applied, pace = tonumber(state[1] or 0), tonumber(state[2] or 0)
+  local applied, pace = tonumber(state[1] or 0) or 0, tonumber(state[2] or 0) or 0
   local length = redis.call('LLEN', queue)
   if length >= queue_limit then
     return {'queue_full', '', 0, 0, length, pace}
   end
 
+  -- Every key that is written below has been read above or is read here: one of a wrong type fails before the first
+  -- write. After the push it would be an error for a request that stands in its queue, and asked again.
+  local listed = redis.call('SISMEMBER', 'rq:queues', queue) == 1
+  local known_ready = redis.call('SISMEMBER', ready, course_id) == 1
   local generation = generation_or(request)
   local sequence = redis.call('HINCRBY', course, 'sequence', 1)
   local data = '["' .. job_function .. '",null,[],{"version":' .. version .. ',"request_id":"' .. request
@@ -94,14 +98,16 @@ local function accept(request, course_id, shard, student_id, operation, title, i
     'enqueued_at', now, 'description', operation .. ' ' .. title .. ' #' .. sequence, 'timeout', 180,
     'failure_ttl', failed_ttl)
   redis.call('RPUSH', queue, request)
-  redis.call('SADD', 'rq:queues', queue)
+  if not listed then
+    redis.call('SADD', 'rq:queues', queue)
+  end
   if #leftovers > 0 then
     redis.call('HDEL', student, unpack(leftovers))
   end
   redis.call('HSET', student, request, course_id .. ' ' .. operation .. ' ' .. sequence)
   remember(request)
   -- A shard with work at hand needs no hint.
-  if redis.call('SADD', ready, course_id) == 1 and redis.call('SCARD', ready) == 1 then
+  if not known_ready and redis.call('SADD', ready, course_id) == 1 and redis.call('SCARD', ready) == 1 then
     redis.call('PUBLISH', 'cr:wake:' .. shard, course_id)
   end
   return {'accepted', request, sequence, accepted_at, math.max(0, sequence - applied - 1), pace}

@@ -3,10 +3,23 @@
 -- publish their outcomes. Removal is by identity, so doing it twice changes nothing. It may run at maxmemory: it frees.
 -- ARGV: now (s), now (RQ's format), worker, finished ttl (s), failed ttl (s), pace (us), outcomes channel, function,
 --       then per request: list element, request, course, shard, student, sequence, outcome, RQ's error or ''
--- Returns how many there were.
+-- Returns what was wrong with keys: a text for each command that one of a wrong type has refused.
 local now, now_text, worker, pace = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[6]
 local finished_ttl, failed_ttl = tonumber(ARGV[4]), tonumber(ARGV[5])
-local outcomes, applied, shards, finished = {}, {}, {}, {}
+local outcomes, applied, shards, finished, wrong = {}, {}, {}, {}, {}
+
+-- A key that somebody overwrote keeps nothing else from being written, nor any outcome from being told.
+local function note(key, reply)
+  wrong[#wrong + 1] = key .. ': ' .. reply.err
+end
+
+local function try(command, key, ...)
+  local reply = redis.pcall(command, key, ...)
+  if type(reply) == 'table' then
+    note(key, reply)
+  end
+  return reply
+end
 
 -- RQ shows the `result` of a finished job from here. Its stream of results would cost more than all the rest.
 local function end_job(job, status, outcome, ttl)
@@ -39,15 +52,21 @@ local function fail(request, course, outcome, error)
   redis.call('DEL', results)
   redis.call('XADD', results, '*', 'type', 2, 'worker_name', worker, 'exc_string', error)
   redis.call('EXPIRE', results, failed_ttl)
-  redis.call('ZADD', registry, now + failed_ttl, request)
+  try('ZADD', registry, now + failed_ttl, request)
   redis.call('EXPIRE', registry, failed_ttl)
 end
 
 for i = 9, #ARGV, 8 do
   local element, request, course, shard, student, sequence, outcome, error = unpack(ARGV, i, i + 7)
-  redis.call('LREM', 'rq:queue:course-' .. course, 1, element)
-  if student ~= '' then
-    redis.call('HDEL', 'cr:student:' .. student, request)
+  -- Every request pays for these two, so they are checked here without another call.
+  local queue, waiting = 'rq:queue:course-' .. course, 'cr:student:' .. student
+  local taken = redis.pcall('LREM', queue, 1, element)
+  if type(taken) == 'table' then
+    note(queue, taken)
+  end
+  local forgotten = student ~= '' and redis.pcall('HDEL', waiting, request)
+  if type(forgotten) == 'table' then
+    note(waiting, forgotten)
   end
   if error == '' then
     finish(request, course, outcome)
@@ -62,17 +81,17 @@ end
 for course, sequence in pairs(applied) do
   local queue, counters = 'rq:queue:course-' .. course, 'cr:course:' .. course
   local registry = 'rq:finished:course-' .. course
-  if sequence > tonumber(redis.call('HGET', counters, 'applied') or 0) then
-    redis.call('HSET', counters, 'applied', sequence, 'pace_us', pace)
+  if sequence > (tonumber(try('HGET', counters, 'applied') or 0) or 0) then
+    try('HSET', counters, 'applied', sequence, 'pace_us', pace)
   end
-  redis.call('ZREMRANGEBYSCORE', registry, '-inf', now)
+  try('ZREMRANGEBYSCORE', registry, '-inf', now)
   if finished[course] then
-    redis.call('ZADD', registry, unpack(finished[course]))
+    try('ZADD', registry, unpack(finished[course]))
     redis.call('EXPIRE', registry, finished_ttl)
   end
   if redis.call('EXISTS', queue) == 0 then
-    redis.call('SREM', 'cr:ready:' .. shards[course], course)
+    try('SREM', 'cr:ready:' .. shards[course], course)
   end
 end
 redis.call('PUBLISH', ARGV[7], '[' .. table.concat(outcomes, ',') .. ']')
-return #outcomes
+return wrong

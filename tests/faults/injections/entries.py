@@ -1,5 +1,7 @@
 """F8 and F13: entries delivered twice, and entries that are no requests of ours."""
 
+import tempfile
+from pathlib import Path
 from uuid import uuid4
 
 from redis import Redis
@@ -53,12 +55,19 @@ def deliver(client: Redis, course_id: str, request_id: str) -> None:
 
 def poison(scene: Scene) -> None:
     """Broken and hostile payloads, unknown students and courses, and a real request whose payload is destroyed."""
+    with tempfile.TemporaryDirectory() as directory:
+        marker = Path(directory, "a-hostile-job-was-run")
+        _poison(scene, marker)
+        assert not marker.exists(), "a hostile job was run"
+
+
+def _poison(scene: Scene, marker: Path) -> None:
     course_id = scene.chance.choice(scene.course_ids)
     kinds = [*scene.chance.sample(POISONS, len(POISONS)), push_unknown_student]
     nowhere = str(uuid4())
     with scene.site.held(course_id), scene.site.redis() as client:
         for kind in kinds:
-            kind(client, course_id)
+            kind(client, course_id, marker)
             scene.pause(0.05 * scene.chance.random())
         push(client, nowhere, str(uuid4()))
         destroyed = _destroy_one(scene, client, course_id)

@@ -1,0 +1,122 @@
+"""Keys that somebody overwrote with something of another type: each is its own trouble, and nobody else's."""
+
+import json
+from uuid import uuid4
+
+import pytest
+
+from shared.course_queue import keys
+from shared.requests import Poisoned
+from tests.integration.course_queue import CourseQueueOnRedis
+from tests.integration.test_finish_script import finished_registry, next_message
+
+ACCEPT_READS = ("student", "course", "ready", "queue", "queues", "generation", "kept")
+FINISH_WRITES = ("student", "course", "ready", "queue", "finished", "failed")
+
+
+def key_of(queue: CourseQueueOnRedis, what: str) -> str:
+    """The key of this queue that is called so here."""
+    name = keys.queue_name(queue.course_id)
+    return {
+        "student": keys.student(queue.student_id),
+        "course": keys.course(queue.course_id),
+        "ready": keys.ready(queue.shard),
+        "queue": keys.queue(queue.course_id),
+        "queues": keys.QUEUES,
+        "generation": keys.GENERATION,
+        "kept": keys.idempotency(queue.student_id, "k"),
+        "finished": f"rq:finished:{name}",
+        "failed": f"rq:failed:{name}",
+    }[what]
+
+
+def overwrite(queue: CourseQueueOnRedis, what: str) -> str:
+    """Put a stream there, which nobody expects; returns the key."""
+    key = key_of(queue, what)
+    queue.client.delete(key)
+    queue.client.xadd(key, {"put": "by hand"})
+    return key
+
+
+@pytest.mark.parametrize("what", ACCEPT_READS)
+def test_an_accept_that_meets_a_wrong_type_writes_nothing_and_asked_again_is_one_request(
+    course_queue: CourseQueueOnRedis, what: str
+) -> None:
+    """P4: 503 after the push would have the client ask again, and be accepted twice."""
+    course_queue.accepted_from_new_students(1)
+    key = overwrite(course_queue, what)
+    before = course_queue.everything()
+    code, message = course_queue.accept(idempotency_key="k")
+    assert (code, message[:9]) == ("error", "WRONGTYPE")
+    assert course_queue.everything() == before
+    course_queue.client.delete(key)
+    request_id = course_queue.accepted(idempotency_key="k")
+    assert course_queue.waiting()[-1:] == [request_id]
+    assert course_queue.waiting().count(request_id) == 1
+
+
+def test_an_accept_that_meets_a_sequence_that_is_none_writes_nothing(
+    course_queue: CourseQueueOnRedis,
+) -> None:
+    """Rule C: without a sequence there is no place."""
+    course_queue.accepted_from_new_students(1)
+    course_queue.client.hset(keys.course(course_queue.course_id), "sequence", "many")
+    before = course_queue.everything()
+    assert course_queue.accept()[0] == "error"
+    assert course_queue.everything() == before
+
+
+def test_counters_that_are_no_numbers_cost_the_estimate_and_nothing_else(
+    course_queue: CourseQueueOnRedis,
+) -> None:
+    """What is only for information keeps nobody from being accepted and finished."""
+    counters = keys.course(course_queue.course_id)
+    course_queue.client.hset(counters, mapping={"applied": "many", "pace_us": "slow"})
+    code, request_id, sequence, _, ahead, pace = course_queue.accept()
+    assert (code, sequence, ahead, pace) == ("accepted", 1, 0, 0)
+    assert course_queue.accept(limits={"queue_limit": 1}, student_id=str(uuid4()))[0] == "queue_full"
+    assert course_queue.finish(course_queue.head()) == []
+    assert course_queue.job(request_id).get_status() == "finished"
+    assert course_queue.client.hget(counters, "applied") == b"1"
+
+
+@pytest.mark.parametrize("what", FINISH_WRITES)
+def test_a_wrong_type_keeps_nothing_else_of_the_round_from_being_finished_and_published(
+    course_queue: CourseQueueOnRedis, what: str
+) -> None:
+    """P7, P9: every outcome of the round is told, every other key is written, and the answer names the wrong one."""
+    other = CourseQueueOnRedis(course_queue.client, course_queue.settings)
+    request_ids = [course_queue.accepted(), *other.accepted_from_new_students(2)]
+    course_queue.client.rpush(keys.queue(course_queue.course_id), "no request")
+    entries = [*course_queue.head(), *other.head()]
+    [poisoned] = [entry for entry in entries if isinstance(entry, Poisoned)]
+    key = overwrite(course_queue, what)
+    with course_queue.client.pubsub(ignore_subscribe_messages=True) as pubsub:
+        pubsub.subscribe(keys.OUTCOMES_CHANNEL)
+        pubsub.get_message(timeout=5)
+        problems = course_queue.finish(entries, problems={poisoned.request_id: poisoned.problem})
+        outcomes = json.loads(next_message(pubsub))
+    assert [outcome["request_id"] for outcome in outcomes] == [entry.request_id for entry in entries]
+    assert problems
+    assert all(problem.startswith(f"{key}: WRONGTYPE") for problem in problems)
+    for request_id in request_ids:
+        assert course_queue.job(request_id).get_status() == "finished"
+        assert course_queue.client.ttl(keys.job(request_id)) > 0
+    assert course_queue.job(poisoned.request_id).get_status() == "failed"
+    assert course_queue.client.xlen(key) == 1
+    course_queue.client.delete(key)
+    assert course_queue.waiting() == other.waiting() == []
+    assert not other.is_ready()
+    assert set(finished_registry(other).get_job_ids()) == set(request_ids[1:])
+    assert course_queue.client.hget(keys.course(other.course_id), "applied") == b"2"
+
+
+def test_a_ready_set_of_the_wrong_type_hides_the_courses_of_its_own_shard_only(
+    course_queue: CourseQueueOnRedis,
+) -> None:
+    """A worker goes on with all others."""
+    shards = course_queue.settings.queue_shards
+    course_queue.accepted()
+    broken = (course_queue.shard + 1) % shards
+    course_queue.client.set(keys.ready(broken), "no set")
+    assert course_queue.queues.ready_courses(list(range(shards))) == [course_queue.course_id]

@@ -1,6 +1,7 @@
 """The API's side of accepting: many at once in one pipeline, and honest when Redis is away."""
 
 import asyncio
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,8 @@ from shared.course_queue.connection import sync_client
 from shared.errors import KeyConflictError, QueueFullError, QueueUnavailableError, StudentLimitError
 from shared.requests import Place
 from shared.settings import Settings
-from tests.integration.acceptors import asked, with_acceptor
+from tests.faults.proxy import Proxy
+from tests.integration.acceptors import asked, running, with_acceptor
 
 
 def test_many_at_once_get_contiguous_sequences_in_the_order_of_the_queue(
@@ -34,6 +36,47 @@ def test_many_at_once_get_contiguous_sequences_in_the_order_of_the_queue(
         assert sorted(by_sequence) == list(range(1, count + 1))
         waiting = [raw.decode() for raw in redis_client.lrange(keys.queue(course), 0, -1)]
         assert waiting == [by_sequence[sequence] for sequence in range(1, count + 1)]
+
+
+def sequences_in(client: redis.Redis, course_id: str) -> list[int]:
+    """The sequences of what stands in a course's queue, head first."""
+    request_ids = [raw.decode() for raw in client.lrange(keys.queue(course_id), 0, -1)]
+    return [json.loads(client.hget(keys.job(one), "data"))[3]["sequence"] for one in request_ids]
+
+
+def test_two_api_processes_at_one_course_leave_no_gap_and_no_disorder(
+    redis_client: redis.Redis, settings: Settings
+) -> None:
+    """Rule C: nobody's sequence and place have anybody else's in between."""
+    course, count = str(uuid4()), BATCH_SIZE_MAX + 50
+
+    async def rush() -> list[Place | Repeated]:
+        async with running(settings) as one, running(settings) as other:
+            calls = [acceptor.accept(asked(course)) for _ in range(count) for acceptor in (one, other)]
+            return await asyncio.gather(*calls)
+
+    asyncio.run(rush())
+    assert sequences_in(redis_client, course) == list(range(1, 2 * count + 1)), "gap or disorder"
+
+
+def test_an_api_process_cut_off_as_soon_as_redis_has_heard_it_leaves_no_gap(
+    redis_client: redis.Redis, redis_server: LocalValkey, settings: Settings
+) -> None:
+    """Rule C, P2: killed or cut off then, it can do nothing more about the request, and must not have to."""
+    course = str(uuid4())
+    with Proxy(redis_server.port) as proxy:
+        url = redis_server.url.replace(f":{redis_server.port}/", f":{proxy.port}/")
+        cut_off = settings.model_copy(update={"redis_url": url})
+
+        async def lose_the_answer(acceptor: Acceptor) -> None:
+            await acceptor.accept(asked(course))
+            proxy.lose_replies()
+            with pytest.raises(QueueUnavailableError):
+                await acceptor.accept(asked(course))
+
+        with_acceptor(cut_off, lose_the_answer)
+    with_acceptor(settings, lambda acceptor: acceptor.accept(asked(course)))
+    assert sequences_in(redis_client, course) == [1, 2, 3], "gap or disorder"
 
 
 def test_what_is_wrong_with_one_request_is_no_others_trouble(

@@ -112,6 +112,29 @@ def test_what_another_worker_commits_just_before_the_lock_is_seen_after_it(
     assert errors == []
 
 
+def test_the_last_seat_is_not_sold_twice_by_two_workers_with_different_requests(
+    racing_engine: Engine, engine: Engine, queue_of: QueueFactory, make_students: StudentFactory
+) -> None:
+    """P1: one worker has read that a seat is free; before it takes it, another one is at the same course."""
+    queue = queue_of(1, 0)
+    theirs, mine = [queue.register(student) for student in make_students(2)]
+    with racing_engine.connect() as first, racing_engine.connect() as second:
+        others: list[AppliedRound] = []
+
+        def let_the_other_go_between(*statement: Any) -> None:
+            if "FROM registration_requests" in statement[2] and not others:
+                others.append(apply_round(first, [theirs], "first"))
+
+        event.listen(second, "before_cursor_execute", let_the_other_go_between)
+        applied = apply_round(second, [mine], "second")
+    enrolled = [
+        student for student, (status, _) in roster_of(engine, queue.course_id).items() if status == "ENROLLED"
+    ]
+    assert len(enrolled) == 1, "oversold"
+    assert finished_ids(applied) == [mine.request_id]
+    assert others == [AppliedRound()]
+
+
 def test_nobody_else_applies_anything_between_the_lock_and_the_commit(
     racing_engine: Engine, engine: Engine, queue_of: QueueFactory, make_students: StudentFactory
 ) -> None:

@@ -13,9 +13,11 @@ CONNECTION = "shared/course_queue/connection.py"
 WORKER = "worker/registration_worker.py"
 
 ACCEPT_TESTS = "tests/integration/test_accept_script.py"
+ACCEPTOR_TESTS = "tests/integration/test_acceptor.py"
 FINISH_TESTS = "tests/integration/test_finish_script.py"
 PEEK_TESTS = "tests/integration/test_peek_script.py"
 REPLICA_TESTS = "tests/integration/test_replicas.py"
+WRONG_TYPES = "tests/integration/test_wrong_types.py"
 
 APPLY = "        applied = apply_round(self._owner.connection, entries, self.name)\n"
 REQUEUE_AND_RAISE = (
@@ -26,6 +28,17 @@ REQUEUE_AND_RAISE = (
     "                self.connection.lrem(keys.queue(entry.course_id), 1, entry.raw_id)\n"
     "                self.connection.rpush(keys.queue(entry.course_id), entry.raw_id)\n"
     "            raise\n"
+)
+PUSH_BY_THE_API = (
+    Edit(ACCEPT_LUA, "  redis.call('RPUSH', queue, request)\n", ""),
+    Edit(
+        ACCEPTING,
+        "        for (_, future), answer in zip(batch, answers, strict=True):\n",
+        "        for (asked, _), answer in zip(batch, answers, strict=True):\n"
+        "            if answer[0] == b'accepted':\n"
+        "                await self._client.rpush(keys.queue(asked.course_id), answer[1])\n"
+        "        for (_, future), answer in zip(batch, answers, strict=True):\n",
+    ),
 )
 
 IN_REDIS = (
@@ -48,8 +61,8 @@ IN_REDIS = (
         "remove by count",
         f"{FINISH_TESTS}::test_removal_is_by_identity_not_by_count",
         FINISH_LUA,
-        "redis.call('LREM', 'rq:queue:course-' .. course, 1, element)",
-        "redis.call('LPOP', 'rq:queue:course-' .. course)",
+        "redis.pcall('LREM', queue, 1, element)",
+        "redis.call('LPOP', queue)",
     ),
     mutant(
         "requeue at the tail on error",
@@ -67,18 +80,15 @@ IN_REDIS = (
     ),
     Mutant(
         "sequence and push not atomic",
-        f"{ACCEPT_TESTS}::test_sequences_count_from_one_without_gaps_in_the_order_of_the_queue",
-        (
-            Edit(ACCEPT_LUA, "  redis.call('RPUSH', queue, request)\n", ""),
-            Edit(
-                ACCEPTING,
-                "        for (_, future), answer in zip(batch, answers, strict=True):\n",
-                "        for (asked, _), answer in zip(batch, answers, strict=True):\n"
-                "            if answer[0] == b'accepted':\n"
-                "                await self._client.rpush(keys.queue(asked.course_id), answer[1])\n"
-                "        for (_, future), answer in zip(batch, answers, strict=True):\n",
-            ),
-        ),
+        f"{ACCEPTOR_TESTS}::test_two_api_processes_at_one_course_leave_no_gap_and_no_disorder",
+        PUSH_BY_THE_API,
+        saying="gap or disorder",
+    ),
+    Mutant(
+        "sequence and push not atomic, and the API cut off in between",
+        f"{ACCEPTOR_TESTS}::test_an_api_process_cut_off_as_soon_as_redis_has_heard_it_leaves_no_gap",
+        PUSH_BY_THE_API,
+        saying="gap or disorder",
     ),
     mutant(
         "everysec while claiming durability",
@@ -121,6 +131,37 @@ IN_REDIS = (
         ROUNDS,
         "        if self.paused or not ready:\n",
         "        if not ready:\n",
+    ),
+    mutant(
+        "any version waited for",
+        "tests/unit/test_read_entry.py::test_a_version_beyond_the_next_release_is_poisoned",
+        ROUNDS,
+        "    if version > keys.JOB_VERSION + 1:\n",
+        "    if False:\n",
+    ),
+    mutant(
+        "a hostile job run",
+        "tests/faults/test_poison.py::test_poison_alone_at_the_head_blocks_nobody",
+        ROUNDS,
+        "    function, instance, positional, payload = json.loads(data)\n",
+        "    function, instance, positional, payload = json.loads(data)\n"
+        "    if positional:\n"
+        "        __import__('rq.utils').utils.import_attribute(function)(*positional)\n",
+        saying="a hostile job was run",
+    ),
+    mutant(
+        "a wrong type noticed after the push",
+        f"{WRONG_TYPES}::test_an_accept_that_meets_a_wrong_type_writes_nothing_and_asked_again_is_one_request",
+        ACCEPT_LUA,
+        "  local known_ready = redis.call('SISMEMBER', ready, course_id) == 1\n",
+        "  local known_ready = false\n",
+    ),
+    mutant(
+        "a wrong type ends the finishing of a round",
+        f"{WRONG_TYPES}::test_a_wrong_type_keeps_nothing_else_of_the_round_from_being_finished_and_published",
+        FINISH_LUA,
+        "  local reply = redis.pcall(command, key, ...)\n",
+        "  local reply = redis.call(command, key, ...)\n",
     ),
     mutant(
         "any function taken from a job",

@@ -2,8 +2,11 @@
 
 from tests.mutants.mutant import mutant
 
+WORKERS = "tests/faults/injections/workers.py"
+EVERY_FAULT = "tests/faults/test_catalogue.py::test_every_promise_holds"
 UNDER_LOAD = "tests/faults/test_under_load.py"
 PROTOCOL = "tests/model/test_protocol.py"
+NOT_LANDED = "not landed"
 
 IN_THE_TESTS = (
     mutant(
@@ -28,6 +31,45 @@ IN_THE_TESTS = (
         UNDER_LOAD,
         '            stack.sql("SELECT pg_terminate_backend(%s)", victim.backend_pid)\n',
         "",
+    ),
+    mutant(
+        "make faults: no SIGKILL",
+        f"{EVERY_FAULT}[F1-any-time]",
+        WORKERS,
+        "    with caught_worker(scene, moment) as (caught, watch):\n"
+        "        os.kill(caught.worker_pid, signal.SIGKILL)\n",
+        "    with caught_worker(scene, moment) as (caught, watch):\n",
+        saying=NOT_LANDED,
+    ),
+    mutant(
+        "make faults: no SIGSTOP",
+        f"{EVERY_FAULT}[F2-any-time]",
+        WORKERS,
+        "            os.kill(caught.worker_pid, signal.SIGSTOP)\n",
+        "",
+        saying=NOT_LANDED,
+    ),
+    mutant(
+        "make faults: a blackhole that holds nothing back",
+        f"{EVERY_FAULT}[F6-blackhole]",
+        "tests/faults/proxy.py",
+        "        self._blackholes.add(direction)\n",
+        "",
+        saying=NOT_LANDED,
+    ),
+    mutant(
+        "make faults: a blackhole that only counts",
+        "tests/faults/test_proxy.py::test_a_blackhole_keeps_one_direction_and_delivers_when_healed",
+        "tests/faults/proxy.py",
+        "            while direction in self._blackholes:\n",
+        "            while False:\n",
+    ),
+    mutant(
+        "the checker finds nothing",
+        "tests/unit/test_fault_checker.py::test_a_planted_violation_is_found",
+        "tests/faults/checker/verdict.py",
+        "len(courses), violations)",
+        "len(courses), [])",
     ),
     mutant(
         "the model's adversary switched off",

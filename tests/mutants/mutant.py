@@ -34,11 +34,15 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A bug by name, where it is planted, and the pytest node id of the test that knows better."""
+    """A bug by name, where it is planted, and the pytest node id of the test that knows better.
+
+    `saying` is what that test must then say, where it could also fail for a reason that proves something else.
+    """
 
     name: str
     test: str
     edits: tuple[Edit, ...]
+    saying: str = ""
 
     @property
     def files(self) -> list[str]:
@@ -46,6 +50,6 @@ class Mutant:
         return list(dict.fromkeys(edit.file for edit in self.edits))
 
 
-def mutant(name: str, test: str, file: str, original: str, planted: str) -> Mutant:
+def mutant(name: str, test: str, file: str, original: str, planted: str, *, saying: str = "") -> Mutant:
     """The usual mutant, of one replacement."""
-    return Mutant(name, test, (Edit(file, original, planted),))
+    return Mutant(name, test, (Edit(file, original, planted),), saying)

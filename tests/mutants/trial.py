@@ -56,18 +56,20 @@ def try_mutant(mutant: Mutant) -> Verdict:
             edit.apply(root)
         run = run_tests(root, [mutant.test])
     took_s = round(time.monotonic() - started, 1)
-    result, reason = judge(run)
+    result, reason = judge(run, mutant.saying)
     return Verdict(mutant.name, mutant.files, mutant.test, result, reason, took_s)
 
 
-def judge(run: Run) -> tuple[str, str]:
-    """Killed only by a test that ran and failed; what breaks before the test can speak proves nothing."""
+def judge(run: Run, saying: str = "") -> tuple[str, str]:
+    """Killed only by a test that ran, failed and said so; what breaks before the test can speak proves nothing."""
     if run.exit_code == 0:
         return SURVIVED, "the test is green"
     if run.exit_code != TESTS_FAILED or run.failed == 0 or run.errors:
         return BROKEN, f"pytest ended with {run.exit_code}: {run.output[-REASON_LENGTH_MAX:]}"
     if run.reason.startswith(NOT_A_VERDICT):
         return BROKEN, run.reason
+    if saying not in run.reason:
+        return BROKEN, f"red, but not for {saying!r}: {run.reason}"
     return KILLED, run.reason
 
 

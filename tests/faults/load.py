@@ -36,6 +36,7 @@ class Sent:
     course_id: str
     operation: str
     key: str
+    url: str = ""
     request_ids: set[str] = field(default_factory=set)
     finals: list[Document] = field(default_factory=list)
     unexpected: list[str] = field(default_factory=list)
@@ -47,7 +48,7 @@ class Ask:
     """One HTTP call, and what the history says of it."""
 
     method: str
-    path: str
+    url: str
     headers: Mapping[str, str]
     student_id: str
     what: Mapping[str, Any]
@@ -56,7 +57,8 @@ class Ask:
 class Load:
     """Registers and drops at random for as long as the block runs; at its end every client waits for its outcome.
 
-    With a `history`, every call and every answer is written there as well.
+    With a `history`, every call and every answer is written there as well. With `other_url`, that of a second API, each
+    call goes to one of the two, and each request is polled at the other one than it was submitted to.
     """
 
     def __init__(
@@ -66,8 +68,10 @@ class Load:
         course_ids: Sequence[str],
         seed: int,
         history: History | None = None,
+        *,
+        other_url: str | None = None,
     ) -> None:
-        self._url = url
+        self._urls = (url, other_url or url)
         self.history = history
         # Every fourth student uses two devices at once.
         self._devices = [*students, *students[::4]]
@@ -104,7 +108,7 @@ class Load:
 
     def accepted_aside(self, student: Student, course_id: str, request_id: str) -> None:
         """Count a request in that somebody else submitted; it is read when everything is checked."""
-        self.sent.append(Sent(student, course_id, "register", "", {request_id}, aside=True))
+        self.sent.append(Sent(student, course_id, "register", "", request_ids={request_id}, aside=True))
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -124,9 +128,7 @@ class Load:
         limits = httpx.Limits(
             max_connections=len(self._devices), max_keepalive_connections=len(self._devices)
         )
-        async with httpx.AsyncClient(
-            base_url=self._url, timeout=CALL_LIMIT_S, limits=limits, verify=False
-        ) as http:
+        async with httpx.AsyncClient(timeout=CALL_LIMIT_S, limits=limits, verify=False) as http:
             try:
                 async with asyncio.TaskGroup() as group:
                     for number, student in enumerate(self._devices):
@@ -138,7 +140,7 @@ class Load:
         while not self._ending.is_set():
             operation = chance.choices(["register", "drop"], [3, 2])[0]
             key = str(UUID(int=chance.getrandbits(128)))
-            one = Sent(student, chance.choice(self.course_ids), operation, key)
+            one = Sent(student, chance.choice(self.course_ids), operation, key, chance.choice(self._urls))
             self.sent.append(one)
             await self._submit(http, one, wait=chance.choice([None, 4]))
             if not one.finals and one.request_ids:
@@ -155,7 +157,7 @@ class Load:
             headers["Prefer"] = f"wait={wait}"
         path = f"/courses/{one.course_id}/{one.operation}"
         what = {"course_id": one.course_id, "operation": one.operation.upper(), "key": one.key}
-        answer = await self._call(http, Ask("POST", path, headers, one.student.student_id, what))
+        answer = await self._call(http, Ask("POST", one.url + path, headers, one.student.student_id, what))
         if answer.status_code in (200, 202):
             self.accepted += not one.request_ids
             self._note(one, answer.json())
@@ -172,7 +174,9 @@ class Load:
         """Poll once; False when the answer was no request."""
         request_id = min(one.request_ids)
         path = f"/requests/{request_id}?wait=4"
-        ask = Ask("GET", path, one.student.headers, one.student.student_id, {"request_id": request_id})
+        first, second = self._urls
+        url = second if one.url == first else first
+        ask = Ask("GET", url + path, one.student.headers, one.student.student_id, {"request_id": request_id})
         answer = await self._call(http, ask)
         if answer.status_code != 200:
             one.unexpected.append(f"{answer.status_code} {answer.text}")
@@ -195,7 +199,7 @@ class Load:
                 return answer
             self.failed_calls += 1
             self.refused += answer is not None
-            assert time.monotonic() < deadline, f"{ask.method} {ask.path} got no answer"
+            assert time.monotonic() < deadline, f"{ask.method} {ask.url} got no answer"
             await asyncio.sleep(RETRY_PAUSE_S)
 
     async def _call_once(self, http: httpx.AsyncClient, ask: Ask) -> httpx.Response | None:
@@ -203,7 +207,7 @@ class Load:
         history = self.history
         call = history.sent(ask.method, student_id=ask.student_id, **ask.what) if history else ""
         try:
-            answer = await http.request(ask.method, ask.path, headers=ask.headers)
+            answer = await http.request(ask.method, ask.url, headers=ask.headers)
         except httpx.TransportError as error:
             if history:
                 history.unanswered(call, repr(error))

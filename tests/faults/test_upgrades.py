@@ -1,12 +1,15 @@
 """Two releases side by side, with different forms of jobs: nothing is lost, reordered or failed, whichever comes first."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
+import httpx
 import pytest
 
+from scripts.local_servers import free_port
 from tests.e2e.campus import Campus
 from tests.e2e.program import Program
-from tests.e2e.stack import READY_LIMIT_S, SHARDS, Stack
+from tests.e2e.stack import READY_LIMIT_S, SHARDS, Stack, uvicorn
 from tests.e2e.waiting import wait_until
 from tests.faults.evidence import check_everything
 from tests.faults.load import Load
@@ -78,6 +81,47 @@ def test_a_rolling_upgrade_workers_first_loses_nothing(
         restart_api(stack, NEW)
         load.wait_for_finals(OUTCOMES, "the new release alone applies the new form")
     check_everything(stack, load, course_ids)
+
+
+def test_old_and_new_api_serve_side_by_side_and_know_each_others_requests(
+    stack: Stack, campus: Campus, course_ids: list[str], seed: int
+) -> None:
+    """As in the middle of the runbook's last step: whoever submits to the one polls at the other, under load."""
+    old, new = stack.workers, start_worker(stack, NEW)
+    wait_for_shards(stack, old, new)
+    assert old.stop() == 0
+    wait_for_shards(stack, new)
+    with another_release(stack, NEW) as other_url:
+        load = Load(stack.api_url, campus.students(STUDENTS), course_ids, seed, other_url=other_url)
+        with load:
+            load.wait_for_finals(2 * OUTCOMES)
+        check_everything(stack, load, course_ids)
+        for url in (stack.api_url, other_url):
+            assert sum(one.url == url for one in load.sent) >= OUTCOMES // 2
+        with httpx.Client(base_url=other_url) as http:
+            check_other_tells_the_same(http, load)
+
+
+def check_other_tells_the_same(http: httpx.Client, load: Load) -> None:
+    """Every final outcome, read once more from the API that `check_everything` did not ask."""
+    for one in load.sent:
+        [request_id] = one.request_ids
+        answer = http.get(f"/requests/{request_id}", headers=one.student.headers)
+        assert answer.json() == one.finals[-1]
+
+
+@contextmanager
+def another_release(stack: Stack, version: int) -> Iterator[str]:
+    """One more API, of the release with that job version; the block gets its address."""
+    port = free_port()
+    program = stack.launch(["tests.faults.other_release", str(version), *uvicorn(port)])
+    try:
+        url = f"http://127.0.0.1:{port}"
+        stack._wait_for_api(program, url)
+        yield url
+        assert program.stop() == 0
+    finally:
+        program.kill()
 
 
 def test_requests_of_a_newer_release_wait_for_a_worker_that_reads_them(

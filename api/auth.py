@@ -91,10 +91,10 @@ async def _upgrade_hash(services: Services, known: students.Credentials, passwor
     """Hash again when the configured cost has risen since: only now is the password at hand. If not now, next time."""
     cost = services.settings.bcrypt_cost
     if hash_cost(known.password_hash) < cost:
-        new_hash = await services.hashing.run(hash_password, password, cost)
         try:
+            new_hash = await services.hashing.run(hash_password, password, cost)
             await services.database.write(
                 students.replace_hash, known.student_id, known.password_hash, new_hash
             )
-        except DatabaseUnavailableError as error:
-            log.warning("hash not upgraded", problem=str(error.__cause__)[:200])
+        except (Problem, DatabaseUnavailableError) as error:
+            log.warning("hash not upgraded", problem=str(error.__cause__ or error)[:200])

@@ -27,6 +27,7 @@ log = structlog.get_logger()
 
 Answer = TypeVar("Answer")
 BUSY_RETRY_AFTER_S = 2
+LAST_HASHES_LIMIT_S = 2.0
 CLOSE_LIMIT_S = 2.0
 PRIORITY_LOWEST = 19
 
@@ -107,12 +108,17 @@ class HashingPool:
         metrics.LOGINS_WAITING.labels("bcrypt").set(self._waiting - hashing)
 
     async def run(self, function: Callable[..., Answer], *arguments: object) -> Answer:
-        """Call a function of `shared.security` in one of the processes, in turn; once more when that was killed."""
+        """Call a function of `shared.security` in one of the processes, in turn; once more when that was killed.
+
+        Raises Problem 503 when they were killed because this process ends.
+        """
         processes = self._processes
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(processes, function, *arguments)
         except BrokenProcessPool:
+            if self._closing:
+                raise busy() from None
             self._replace(processes)
             return await loop.run_in_executor(self._processes, function, *arguments)
 
@@ -127,14 +133,20 @@ class HashingPool:
         self._closing = True
         for _ in range(self._waiting):
             self._turns.release()
+        # On a machine that is busy, what is being hashed may take longer than stopping may.
+        asyncio.get_running_loop().call_later(LAST_HASHES_LIMIT_S, _kill_processes)
 
     async def close(self) -> None:
         """End the processes, whatever they have in hand: nobody waits for it any more."""
-        for process in multiprocessing.active_children():
-            process.kill()
+        _kill_processes()
         ended = asyncio.to_thread(self._processes.shutdown, cancel_futures=True)
         with suppress(TimeoutError):
             await asyncio.wait_for(ended, CLOSE_LIMIT_S)
+
+
+def _kill_processes() -> None:
+    for process in multiprocessing.active_children():
+        process.kill()
 
 
 def _begin() -> None:

@@ -40,10 +40,10 @@ def test_every_contestant_fills_a_course_by_the_same_rules(ground: Ground, conte
 
 
 def test_a_contest_from_start_to_verdict(ground: Ground) -> None:
-    """Ours on several courses: some finished, all in time counted, nothing found."""
+    """Ours on several courses: what was finished in time is counted, and nothing found."""
     trial = end_to_end.contest(ground, TINY, OURS, end_to_end.SPREAD, TINY.courses)
     assert trial.problems == []
-    assert trial.answers == {"200": STUDENTS}
+    assert set(trial.answers) == {"200"}
     assert trial.rate_per_s > 0
     assert set(trial.cost_ms) == {"api", "worker", "postgresql", "valkey"}
 

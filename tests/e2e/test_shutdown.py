@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psutil
 
 from tests.e2e.campus import Campus, Student
+from tests.e2e.scraping import Scrape
 from tests.e2e.stack import Stack
 from tests.e2e.waiting import wait_until
 
@@ -16,6 +17,11 @@ def applied_in(stack: Stack, course_id: str) -> int:
     """How many of a course's requests are in the ledger."""
     query = "SELECT count(*) AS rows FROM registration_requests WHERE course_id = %s"
     return int(stack.sql(query, course_id)[0]["rows"])
+
+
+def look_ups(stack: Stack) -> float:
+    """How many requests the API has looked up in Redis."""
+    return Scrape(stack.api_url).total("registration_redis_seconds_count", operation="look_up")
 
 
 def test_a_worker_told_to_stop_in_the_middle_ends_its_round_and_loses_nothing(
@@ -72,7 +78,9 @@ def test_an_api_told_to_stop_tells_who_is_waiting_where_to_go_on(
         submitting = devices.submit(student.register, course_id, wait=25)
         wait_until(lambda: stack.waiting_in(course_id), "the request waits")
         [request_id] = stack.waiting_in(course_id)
+        looked_up = look_ups(stack)
         polling = devices.submit(student.get, f"/requests/{request_id}?wait=25")
+        wait_until(lambda: look_ups(stack) > looked_up, "the other device waits, too")
         stack.api.send(signal.SIGTERM)
         assert stack.api.wait() in (0, -signal.SIGTERM)
         assert (submitting.result().status_code, polling.result().status_code) == (202, 200)

@@ -14,8 +14,10 @@ REPLACE_HASH = text("""
 MY_COURSES = text("""
     SELECT c.id::text AS course_id, c.external_id, c.code, c.section, c.course_name, c.professor, c.schedule, c.credits,
            r.status::text, r.reserve_position, r.created_at AS registered_at
-      FROM course_registrations r JOIN courses c ON c.id = r.course_id
-     WHERE r.student_id = :student_id AND c.semester_id = :semester_id
+      FROM semesters s
+      LEFT JOIN (course_registrations r JOIN courses c ON c.id = r.course_id)
+             ON r.student_id = :student_id AND c.semester_id = s.id
+     WHERE s.id = :semester_id
      ORDER BY c.code, c.section, c.id
 """)
 
@@ -56,10 +58,11 @@ def replace_hash(connection: Connection, student_id: str, old_hash: str, new_has
     connection.execute(REPLACE_HASH, {"student_id": student_id, "old_hash": old_hash, "new_hash": new_hash})
 
 
-def my_courses(connection: Connection, student_id: str, semester_id: str) -> list[RowMapping]:
-    """A student's registrations of one semester, in catalogue order."""
-    rows = connection.execute(MY_COURSES, {"student_id": student_id, "semester_id": semester_id})
-    return list(rows.mappings())
+def my_courses(connection: Connection, student_id: str, semester_id: str) -> list[RowMapping] | None:
+    """A student's registrations of one semester, in catalogue order; None when there is no such semester."""
+    parameters = {"student_id": student_id, "semester_id": semester_id}
+    rows = connection.execute(MY_COURSES, parameters).mappings().all()
+    return [row for row in rows if row["course_id"] is not None] if rows else None
 
 
 def finished_request(connection: Connection, request_id: str) -> RowMapping | None:

@@ -7,7 +7,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 
-from shared.database import event_loop_engine, reading_on_event_loop, writing_on_event_loop
+from shared.database import event_loop_engine, ping, reading_on_event_loop, writing_on_event_loop
 from shared.errors import DatabaseUnavailableError
 from shared.settings import Settings
 from shared.store.statement_times import observe_statements
@@ -23,6 +23,12 @@ class Database:
         self._engine = event_loop_engine(settings, "registration-api")
         self.engine = observe_statements(self._engine.sync_engine)
         self._limit_s = settings.read_timeout_ms / 1000
+        self._size = settings.database_pool_size
+
+    async def open(self) -> None:
+        """Open every connection of the pool, so that no reader has to wait for that; one that fails is opened later."""
+        pings = [self.read(ping) for _ in range(self._size)]
+        await asyncio.gather(*pings, return_exceptions=True)
 
     async def read(
         self,

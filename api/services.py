@@ -76,6 +76,7 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
         CachedPages(settings),
         SubmissionBudget(settings.student_submissions_per_minute),
     )
+    await database.open()
     tasks = [
         asyncio.create_task(_keep_running(background.run))
         for background in (services.acceptor, services.hub, services.catalogue)

@@ -33,6 +33,20 @@ def split_a_key(story: Story) -> None:
     story.calls[place] = replace(story.calls[place], key="key-r2", student_id="bob")
 
 
+def split_a_key_in_the_dark(story: Story) -> None:
+    """A submission whose answer was lost is applied, and again as another request when it is repeated with its key."""
+    story.calls.append(Call("lost", 29 * MS, "cleo", COURSE, "REGISTER", "key-r3"))
+    story.rows.append(replace(story.rows[2], request_id="r6", sequence=6, applied_index=6))
+
+
+def apply_each_try(story: Story) -> None:
+    """A submission that was tried twice, always in vain, is applied twice."""
+    for number in ("lost", "lost again"):
+        story.calls.append(Call(number, 900 * MS, "cleo", COURSE, "REGISTER", "key-r6"))
+    for place in (6, 7):
+        story.rows.append(replace(story.rows[2], request_id=f"r{place}", sequence=place, applied_index=place))
+
+
 def answer_404(story: Story) -> None:
     """A request that was shown is unknown later."""
     story.answer(404, "not found", asked_id="r1")
@@ -69,6 +83,12 @@ def answer_500_for_a_destroyed_request(story: Story) -> None:
 def refuse_for_the_window(story: Story) -> None:
     """A course is called closed, and nobody put the API's clock wrong."""
     story.answer(409, "registration_closed", course_id=COURSE, operation="DROP", key="key-r6")
+
+
+def refuse_a_repeat_for_the_window(story: Story) -> None:
+    """Who repeats what was accepted is told that the window is closed."""
+    story.at_edges = frozenset({COURSE})
+    story.answer(409, "registration_closed", course_id=COURSE, operation="REGISTER", key="key-r1")
 
 
 def refuse_for_something_else(story: Story) -> None:
@@ -218,6 +238,8 @@ PLANTED: list[tuple[Spoil, str]] = [
     (fail_a_sound_request, "failed"),
     (invent_a_request, "unasked"),
     (split_a_key, "key split"),
+    (split_a_key_in_the_dark, "unasked"),
+    (apply_each_try, "unasked"),
     (answer_404, "vanished"),
     (answer_404_to_a_repeat, "vanished"),
     (answer_404_after_a_failure, "vanished"),
@@ -225,6 +247,7 @@ PLANTED: list[tuple[Spoil, str]] = [
     (answer_500, "unexpected answer"),
     (answer_500_for_a_destroyed_request, "unexpected answer"),
     (refuse_for_the_window, "unexpected answer"),
+    (refuse_a_repeat_for_the_window, "unexpected answer"),
     (refuse_for_something_else, "unexpected answer"),
     (apply_what_was_refused, "unasked"),
     (change_a_final, "final changed"),

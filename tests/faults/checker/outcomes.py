@@ -61,25 +61,39 @@ def check_each_ended_once(view: ClientView, ledger: Sequence[LedgerRow]) -> Iter
 
 
 def check_nothing_unasked(view: ClientView, ledger: Sequence[LedgerRow]) -> Iterator[Violation]:
-    """A row that no client knows must be a submission whose answer was lost; there are as many of those at the most.
+    """A row that no client knows must be a submission whose answer was lost for good; there are as many of those at most.
 
     What failed was perhaps no client's at all: a poisoned entry changes nothing and is nobody's.
     """
     known = documents_of(view)
-    unknown_answers = Counter(
-        (call.course_id, call.student_id, call.operation)
-        for call in view.calls
-        if call.course_id is not None and call.status in UNKNOWN_STATUSES
-    )
+    in_doubt = submissions_in_doubt(view)
     for row in ledger:
         if row.request_id in known or row.status == FAILED:
             continue
         asked = (row.course_id, row.student_id, row.operation)
-        if unknown_answers[asked] == 0:
+        if in_doubt[asked] == 0:
             yield Violation(
                 "unasked", row.course_id, (row.request_id,), "applied, but no client asked for it"
             )
-        unknown_answers[asked] -= 1
+        in_doubt[asked] -= 1
+
+
+def submissions_in_doubt(view: ClientView) -> Counter[tuple[str | None, str, str | None]]:
+    """(course, student, operation) -> how many submissions may have been accepted without their client knowing.
+
+    Calls with one key are one submission. As soon as one of them tells the request, it is the request of them all, so
+    that a second one behind it would be a repeat that was not recognised.
+    """
+    answered = requests_by_key(view)
+    return Counter(
+        asked
+        for asked, place in {
+            ((call.course_id, call.student_id, call.operation), (call.student_id, call.key or call.number))
+            for call in view.calls
+            if call.course_id is not None and call.status in UNKNOWN_STATUSES
+        }
+        if place not in answered
+    )
 
 
 def check_keys(view: ClientView) -> Iterator[Violation]:
@@ -104,7 +118,7 @@ def check_answers(view: ClientView) -> Iterator[Violation]:
             continue
         request_id = call.asked_id or by_key.get((call.student_id, call.key))
         known = shown.get(request_id, []) if request_id else []
-        if _refused_at_an_edge(call, view) or _unreadable(call, request_id, known, view):
+        if _refused_at_an_edge(call, known, view) or _unreadable(call, request_id, known, view):
             continue
         ids = (request_id,) if request_id else ()
         what = f"answered {call.status} {call.text[:200]}"
@@ -127,12 +141,16 @@ def _answered_before(call: Call, earlier: Call) -> bool:
     return earlier.answered_ns is not None and earlier.answered_ns < call.sent_ns
 
 
-def _refused_at_an_edge(call: Call, view: ClientView) -> bool:
-    """An API whose clock was put on the wrong side of the window's edge may say that it is closed, and nothing else."""
+def _refused_at_an_edge(call: Call, known: Sequence[tuple[Call, Document]], view: ClientView) -> bool:
+    """An API whose clock was put on the wrong side of the window's edge may say that it is closed, and nothing else.
+
+    Not to a repeat, though: what was accepted is found by its key, whatever the clock says.
+    """
     return (
         call.status == 409
         and call.course_id in view.at_edges
         and any(reason in call.text for reason in WINDOW_REASONS)
+        and not any(_answered_before(call, earlier) for earlier, _ in known)
     )
 
 

@@ -123,7 +123,7 @@ def test_redis_first_then_postgresql_loses_nothing_that_was_accepted_before(
         load.wait_for_finals(OUTCOMES, "the system goes on between the copies")
         operator.back_up_postgresql(stack)
         load.wait_for_finals(1, "and after them")
-        audit = operator.restore(restored)
+    audit = operator.restore(restored)
     assert "0 differences" in audit
     assert lost(restored, accepted) == set()
     assert restored.sql("SELECT 1 FROM registration_requests WHERE status = 'FAILED'") == []
@@ -143,7 +143,7 @@ def test_the_other_order_loses_requests(
         load.wait_for_finals(OUTCOMES)
         accepted = load.request_ids
         operator.back_up_redis(stack)
-        operator.restore(restored)
+    operator.restore(restored)
     assert len(lost(restored, accepted)) >= OUTCOMES // 2
 
 

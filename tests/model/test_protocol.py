@@ -18,6 +18,8 @@ from tests.model.steps import moves
 
 FAULTS = int(os.environ.get("MODEL_FAULTS") or 2)
 WALKS = int(os.environ.get("MODEL_WALKS") or 400)
+# With each fault more there are about seven times as many states.
+pytestmark = pytest.mark.timeout(120 * 8 ** max(0, FAULTS - 2) + WALKS)
 
 # Two requests compete for the only seat of one course, a third is for another; two workers.
 SMALL = World(course_of=(0, 0, 1), capacities=(1, 1), owners=2, faults=FAULTS)

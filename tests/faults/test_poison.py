@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
@@ -22,11 +21,14 @@ from tests.faults.poison import HOSTILE, POISONS, Poison, push, push_hostile_fun
 
 
 @pytest.fixture
-def marker(tmp_path: Path) -> Iterator[Path]:
-    """What a hostile entry would leave behind: no test of ours may find it at its end."""
-    path = tmp_path / "a-hostile-job-was-run"
-    yield path
-    assert not path.exists(), "a hostile job was run"
+def marker(tmp_path: Path) -> Path:
+    """What a hostile entry would leave behind."""
+    return tmp_path / "a-hostile-job-was-run"
+
+
+def check_not_run(marker: Path) -> None:
+    """No test of ours may find the marker at its end."""
+    assert not marker.exists(), "a hostile job was run"
 
 
 @pytest.mark.parametrize("poison", HOSTILE)
@@ -82,6 +84,7 @@ def test_poison_under_load_fails_at_its_own_place(
     assert found[: len(expected)] == expected
     assert expected.count("FAILED") == found.count("FAILED") == len(POISONS)
     assert len(failed_jobs(stack, poisoned)) == len(POISONS)
+    check_not_run(marker)
 
 
 @pytest.mark.parametrize("poison", POISONS)
@@ -94,6 +97,7 @@ def test_poison_alone_at_the_head_blocks_nobody(
         poison(client, course_id, marker)
         answer = student.register(course_id)
     assert student.outcome(answer)["result"] == "ENROLLED"
+    check_not_run(marker)
     first, second = ledger_of(stack, [course_id])
     assert (first["status"], first["reason"], first["student_id"]) == ("FAILED", "internal_error", None)
     assert second["request_id"] == answer.json()["request_id"]

@@ -1,6 +1,5 @@
 """A request on its way: as accepted into a queue, and as decided, with its one form on the wire."""
 
-import json
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -8,10 +7,11 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
+from pydantic_core import to_json
+
 from shared.rules import Operation, Reason, Result, Status
 
 RANDOM_BITS = 60
-encode_compactly = json.JSONEncoder(separators=(",", ":")).encode
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -111,7 +111,7 @@ def rfc3339(value: datetime | None) -> str | None:
 
 def outcome_document(outcome: Outcome) -> str:
     """The JSON text that every client sees of a finished request."""
-    return encode_compactly(
+    return to_json(
         {
             "request_id": outcome.request_id,
             "course_id": outcome.course_id,
@@ -126,7 +126,7 @@ def outcome_document(outcome: Outcome) -> str:
             "accepted_at": rfc3339(outcome.accepted_at),
             "applied_at": rfc3339(outcome.applied_at),
         }
-    )
+    ).decode()
 
 
 def waiting_document(course_id: str, operation: str, place: Place) -> dict[str, Any]:

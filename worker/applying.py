@@ -157,17 +157,18 @@ def _decide(
 ) -> list[Decided]:
     """Decide fresh entries in order and write what they change. The caller holds the courses' rows."""
     asking = [(entry.course_id, entry.student_id) for entry in entries if isinstance(entry, Submission)]
-    rounds.fill_rosters(connection, courses, asking)
-    students = rounds.known_students(connection, {student for _, student in asking})
+    strangers = rounds.fill_rosters(connection, courses, asking)
     before = {course_id: standings(course) for course_id, course in courses.items()}
-    decided = [decide_entry(entry, courses[entry.course_id], students, worker, failing) for entry in entries]
+    decided = [decide_entry(entry, courses[entry.course_id], strangers, worker, failing) for entry in entries]
     touched = [courses[course_id] for course_id in dict.fromkeys(entry.course_id for entry in entries)]
-    _write(connection, touched, before)
-    rounds.append_to_ledger(connection, [one.outcome for one in decided])
+    _write_registrations(connection, touched, before)
+    rounds.append_to_ledger(connection, [one.outcome for one in decided], touched)
     return decided
 
 
-def _write(connection: Connection, touched: Sequence[LockedCourse], before: dict[str, Standings]) -> None:
+def _write_registrations(
+    connection: Connection, touched: Sequence[LockedCourse], before: dict[str, Standings]
+) -> None:
     each: list[Changes] = [
         changes(course.course_id, before[course.course_id], standings(course)) for course in touched
     ]
@@ -177,7 +178,6 @@ def _write(connection: Connection, touched: Sequence[LockedCourse], before: dict
         [row for one in each for row in one.changed],
         [row for one in each for row in one.added],
     )
-    rounds.write_counts(connection, touched)
 
 
 def _log_failures(decided: Sequence[Decided]) -> None:

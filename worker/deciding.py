@@ -22,13 +22,13 @@ class Decided:
 
 
 def decide_entry(
-    entry: QueueEntry, course: LockedCourse, students: set[StudentId], worker: str, failing: str | None
+    entry: QueueEntry, course: LockedCourse, strangers: set[StudentId], worker: str, failing: str | None
 ) -> Decided:
     """Decide one entry, carry it out on the course's roster and give it the course's next index.
 
-    `students` are those of the round that exist; `failing` is a problem known before, which makes the entry FAILED.
+    `strangers` are those of the round who do not exist; `failing` is a problem known before, which makes the entry FAILED.
     """
-    problem = failing or _problem_of(entry, course, students)
+    problem = failing or _problem_of(entry, course, strangers)
     if problem is not None or not isinstance(entry, Submission):
         return Decided(record(entry, FAILURE, course, worker), problem)
     decision = decide(course.roster, course.window, entry.operation, entry.student_id, entry.accepted_at)
@@ -36,12 +36,12 @@ def decide_entry(
     return Decided(record(entry, decision, course, worker), None)
 
 
-def _problem_of(entry: QueueEntry, course: LockedCourse, students: set[StudentId]) -> str | None:
+def _problem_of(entry: QueueEntry, course: LockedCourse, strangers: set[StudentId]) -> str | None:
     if not isinstance(entry, Submission):
         return entry.problem
     if course.unknown:
         return "its course does not exist"
-    if entry.student_id not in students:
+    if entry.student_id in strangers:
         return "its student does not exist"
     return None
 

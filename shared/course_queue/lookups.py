@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import redis.asyncio
+from pydantic_core import to_json
 
 from shared import metrics
 from shared.course_queue import keys, scripts
@@ -13,7 +14,7 @@ from shared.course_queue.accepting import Asked
 from shared.course_queue.connection import RedisFailure, ScriptMissing
 from shared.course_queue.replicas import ask_replicas, require_replicas
 from shared.errors import KeyConflictError, QueueUnavailableError
-from shared.requests import Place, encode_compactly, moment, waiting_document
+from shared.requests import Place, moment, waiting_document
 from shared.settings import Settings
 
 
@@ -41,7 +42,7 @@ async def show_outcome(client: redis.asyncio.Redis, request_id: str, document: d
 
     Raises QueueUnavailableError.
     """
-    await _run(client, scripts.SHOW_OUTCOME, keys.job(request_id), encode_compactly(document))
+    await _run(client, scripts.SHOW_OUTCOME, keys.job(request_id), to_json(document).decode())
 
 
 async def _run(client: redis.asyncio.Redis, script: scripts.LuaScript, key: str, *arguments: str) -> Any:

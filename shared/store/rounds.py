@@ -4,14 +4,15 @@ All take the connection of one open transaction. `lock_courses` comes first and 
 Ids are lower-case UUID strings throughout.
 """
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
+from pydantic_core import to_json
 from sqlalchemy import Connection, RowMapping, text
 
-from shared.requests import Outcome, rfc3339
+from shared.requests import Outcome
 from shared.rules import Operation, Reason, Result, Roster, Status, StudentId, Window
 
 LOCK_COURSES = text("""
@@ -32,22 +33,20 @@ RECORDED_OUTCOMES = text("""
      WHERE request_id = ANY(CAST(:request_ids AS uuid[]))
 """)
 
-RESERVE_LISTS = text("""
-    SELECT course_id::text, student_id::text
+# One round trip for two questions: who stands on the reserve lists, and what is known of those who ask.
+STANDINGS = text("""
+    SELECT course_id::text, student_id::text, reserve_position, true AS exists
       FROM course_registrations
      WHERE course_id = ANY(CAST(:course_ids AS uuid[])) AND reserve_position IS NOT NULL
+     UNION ALL
+    SELECT asked.course_id::text, asked.student_id::text, NULL, s.id IS NOT NULL
+      FROM unnest(CAST(:asked_course_ids AS uuid[]), CAST(:student_ids AS uuid[])) AS asked (course_id, student_id)
+      LEFT JOIN students s ON s.id = asked.student_id
+      LEFT JOIN course_registrations r
+             ON r.course_id = asked.course_id AND r.student_id = asked.student_id AND r.status = 'ENROLLED'
+     WHERE s.id IS NULL OR r.status IS NOT NULL
      ORDER BY course_id, reserve_position
 """)
-
-ENROLLED_AMONG = text("""
-    SELECT r.course_id::text, r.student_id::text
-      FROM course_registrations r
-      JOIN unnest(CAST(:course_ids AS uuid[]), CAST(:student_ids AS uuid[])) AS asked (course_id, student_id)
-        ON r.course_id = asked.course_id AND r.student_id = asked.student_id
-     WHERE r.status = 'ENROLLED'
-""")
-
-KNOWN_STUDENTS = text("SELECT id::text FROM students WHERE id = ANY(CAST(:student_ids AS uuid[]))")
 
 LAST_INDEX = text("""
     SELECT coalesce(max(applied_index), 0) AS last, clock_timestamp() AS now
@@ -76,16 +75,15 @@ INSERT_REGISTRATIONS = text("""
            AS added (course_id uuid, student_id uuid, status registration_status, reserve_position int)
 """)
 
-UPDATE_COUNTS = text("""
-    UPDATE courses c
-       SET enrolled_count = now_is.enrolled_count, reserved_count = now_is.reserved_count,
-           applied_count = now_is.applied_count, updated_at = now()
-      FROM json_to_recordset(:rows)
-           AS now_is (course_id uuid, enrolled_count int, reserved_count int, applied_count bigint)
-     WHERE c.id = now_is.course_id
-""")
-
 APPEND_TO_LEDGER = text("""
+    WITH counted AS (
+        UPDATE courses c
+           SET enrolled_count = now_is.enrolled_count, reserved_count = now_is.reserved_count,
+               applied_count = now_is.applied_count, updated_at = now()
+          FROM json_to_recordset(:counts)
+               AS now_is (course_id uuid, enrolled_count int, reserved_count int, applied_count bigint)
+         WHERE c.id = now_is.course_id
+    )
     INSERT INTO registration_requests
            (request_id, course_id, student_id, operation, generation, sequence, accepted_at, applied_at,
             applied_index, status, result, reason, reserve_position, promoted_student_id, worker)
@@ -167,22 +165,26 @@ def _outcome(row: RowMapping) -> Outcome:
 
 
 def fill_rosters(
-    connection: Connection, courses: dict[str, LockedCourse], asking: Sequence[tuple[str, StudentId]]
-) -> None:
-    """Read the whole reserve lists, and which of the asking (course, student) pairs are enrolled."""
-    for course_id, student_id in connection.execute(RESERVE_LISTS, {"course_ids": list(courses)}):
-        courses[course_id].roster.reserve.append(student_id)
-    pairs = {
-        "course_ids": [course_id for course_id, _ in asking],
+    connection: Connection, courses: Mapping[str, LockedCourse], asking: Sequence[tuple[str, StudentId]]
+) -> set[StudentId]:
+    """Read the whole reserve lists, and which of the asking (course, student) pairs are enrolled.
+
+    Returns those of the asking students that do not exist.
+    """
+    parameters = {
+        "course_ids": list(courses),
+        "asked_course_ids": [course_id for course_id, _ in asking],
         "student_ids": [student_id for _, student_id in asking],
     }
-    for course_id, student_id in connection.execute(ENROLLED_AMONG, pairs):
-        courses[course_id].roster.enrolled.add(student_id)
-
-
-def known_students(connection: Connection, student_ids: Iterable[StudentId]) -> set[StudentId]:
-    """Those of the students that exist."""
-    return set(connection.scalars(KNOWN_STUDENTS, {"student_ids": list(student_ids)}))
+    strangers = set()
+    for course_id, student_id, reserve_position, exists in connection.execute(STANDINGS, parameters):
+        if not exists:
+            strangers.add(student_id)
+        elif reserve_position is None:
+            courses[course_id].roster.enrolled.add(student_id)
+        else:
+            courses[course_id].roster.reserve.append(student_id)
+    return strangers
 
 
 def unknown_course(connection: Connection, course_id: str) -> LockedCourse:
@@ -199,8 +201,8 @@ def write_registrations(
 ) -> None:
     """Bring the registrations of locked courses to their new state, set-wise."""
     if gone:
-        rows = [{"course_id": course_id, "student_id": student_id} for course_id, student_id in gone]
-        connection.execute(DELETE_REGISTRATIONS, {"rows": json.dumps(rows)})
+        rows = ({"course_id": course_id, "student_id": student_id} for course_id, student_id in gone)
+        connection.execute(DELETE_REGISTRATIONS, {"rows": _json(rows)})
     if changed:
         connection.execute(UPDATE_REGISTRATIONS, {"rows": _registrations_json(changed)})
     if added:
@@ -208,37 +210,35 @@ def write_registrations(
 
 
 def _registrations_json(rows: Sequence[RegistrationRow]) -> str:
-    return json.dumps(
-        [
-            {
-                "course_id": row.course_id,
-                "student_id": row.student_id,
-                "status": row.status,
-                "reserve_position": row.reserve_position,
-            }
-            for row in rows
-        ]
+    return _json(
+        {
+            "course_id": row.course_id,
+            "student_id": row.student_id,
+            "status": row.status,
+            "reserve_position": row.reserve_position,
+        }
+        for row in rows
     )
 
 
-def write_counts(connection: Connection, courses: Iterable[LockedCourse]) -> None:
-    """Store the counts of locked courses. A CHECK refuses counts that would oversell."""
-    rows = [
+def append_to_ledger(
+    connection: Connection, outcomes: Sequence[Outcome], touched: Iterable[LockedCourse]
+) -> None:
+    """Write the rows that make these requests final, and the counts of their locked courses.
+
+    A CHECK refuses counts that would oversell.
+    """
+    counts = (
         {
             "course_id": course.course_id,
             "enrolled_count": course.roster.enrolled_count,
             "reserved_count": len(course.roster.reserve),
             "applied_count": course.applied_count,
         }
-        for course in courses
+        for course in touched
         if not course.unknown
-    ]
-    connection.execute(UPDATE_COUNTS, {"rows": json.dumps(rows)})
-
-
-def append_to_ledger(connection: Connection, outcomes: Sequence[Outcome]) -> None:
-    """Write the rows that make these requests final."""
-    rows = [
+    )
+    rows = (
         {
             "request_id": outcome.request_id,
             "course_id": outcome.course_id,
@@ -246,8 +246,8 @@ def append_to_ledger(connection: Connection, outcomes: Sequence[Outcome]) -> Non
             "operation": outcome.operation,
             "generation": outcome.generation,
             "sequence": outcome.sequence,
-            "accepted_at": rfc3339(outcome.accepted_at),
-            "applied_at": rfc3339(outcome.applied_at),
+            "accepted_at": outcome.accepted_at,
+            "applied_at": outcome.applied_at,
             "applied_index": outcome.applied_index,
             "status": outcome.status,
             "result": outcome.result,
@@ -257,5 +257,9 @@ def append_to_ledger(connection: Connection, outcomes: Sequence[Outcome]) -> Non
             "worker": outcome.worker,
         }
         for outcome in outcomes
-    ]
-    connection.execute(APPEND_TO_LEDGER, {"rows": json.dumps(rows)})
+    )
+    connection.execute(APPEND_TO_LEDGER, {"counts": _json(counts), "rows": _json(rows)})
+
+
+def _json(rows: Iterable[Mapping[str, Any]]) -> str:
+    return to_json(list(rows)).decode()

@@ -150,7 +150,7 @@ def test_nobody_else_applies_anything_between_the_lock_and_the_commit(
 
         event.listen(first, "before_cursor_execute", let_the_other_try)
         applied = apply_round(first, entries, "first")
-    assert len(tries) > 4
+    assert len(tries) == 4
     assert all(one == AppliedRound() for one in tries)
     assert {outcome.worker for _, outcome in applied.finished} == {"first"}
     assert ledger_ids(engine, queue.course_id) == ids(entries)

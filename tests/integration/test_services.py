@@ -13,9 +13,10 @@ from shared.settings import Settings
 @pytest.mark.usefixtures("redis_client")
 def test_services_stopped_as_soon_as_they_are_started_end_at_once(engine: Engine, settings: Settings) -> None:
     """Also while they still connect, when redis-py may lose a cancellation."""
+    small = settings.model_copy(update={"database_pool_size": 1})
 
     async def start_and_stop(yields: int) -> None:
-        async with running_services(settings):
+        async with running_services(small):
             for _ in range(yields):
                 await asyncio.sleep(0)
 

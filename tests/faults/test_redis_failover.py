@@ -28,20 +28,12 @@ REPLICAS_TIMEOUT_MS = "500"
 ReplicaMaker = Callable[[int], ReplicaValkey]
 
 
-@pytest.fixture
-def stack(tmp_path: Path) -> Iterator[Stack]:
-    """A system whose 202s say that a replica has the request on disk."""
-    directory = tmp_path / "stack"
-    directory.mkdir()
+@pytest.fixture(scope="module")
+def lasting_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A system whose 202s say that a replica has the request on disk. What one test promotes is the next one's primary."""
     settings = {"ACCEPT_REPLICAS": "1", "ACCEPT_REPLICAS_TIMEOUT_MS": REPLICAS_TIMEOUT_MS}
-    with Stack(directory, worker_processes=WORKERS, **settings) as stack:
+    with Stack(tmp_path_factory.mktemp("replicas"), worker_processes=WORKERS, **settings) as stack:
         yield stack
-
-
-@pytest.fixture
-def campus(stack: Stack) -> Campus:
-    """What its database is filled with."""
-    return Campus(stack)
 
 
 @pytest.fixture
@@ -134,10 +126,11 @@ def test_a_replica_that_was_behind_gives_no_sequence_twice(
     with Proxy(stack.valkey.port) as wire:
         replica = replica_of(wire.port)
         assert first.outcome(accepted_by(first, course_id))["result"] == "ENROLLED"
+        before = ledger_rows(stack)
         wire.blackhole(Direction.DOWN)
         for _ in range(2):
             assert second.register(course_id, key=KEY).status_code == 503
-        wait_until(lambda: ledger_rows(stack) == 2, "it is applied all the same")
+        wait_until(lambda: ledger_rows(stack) > before, "it is applied all the same")
         stack.valkey.kill()
         wire.reset()
         promote(page, stack, replica, replica_of)

@@ -16,7 +16,7 @@ from tests.faults.load import Load
 from tests.faults.moment import caught_before_commit, caught_in_commit, gone, ledger_rows
 
 STUDENTS = 32
-OUTCOMES = 60
+OUTCOMES = 40
 # Whether the server's parting word still arrives depends on the moment.
 ENDED_BY_THE_SERVER = (
     "server closed the connection unexpectedly",

@@ -14,6 +14,9 @@ import redis
 from psycopg2.extras import RealDictCursor
 
 from scripts.local_servers import LocalPostgres, LocalValkey, free_port
+from shared.audit import audit, describe
+from shared.database import command_engine
+from tests.conftest import settings_for
 from tests.e2e.program import Program
 from tests.e2e.waiting import wait_until
 
@@ -277,8 +280,10 @@ class Stack:
             return [raw.decode() for raw in client.lrange(f"rq:queue:course-{course_id}", 0, -1)]
 
     def audit(self) -> str:
-        """Replay the ledger against the rosters with `python -m shared.audit`; fails on any difference."""
-        return self.run("shared.audit")
+        """Replay the ledger against the rosters as `python -m shared.audit` does, in this process; fails on any difference."""
+        report = audit(command_engine(settings_for(self.postgres.url, self.valkey.url), "tests"))
+        assert not report.differences, [describe(one) for one in report.differences]
+        return str(report)
 
     def __enter__(self) -> Self:
         return self.start()

@@ -59,7 +59,9 @@ class Load:
     """Registers and drops at random for as long as the block runs; at its end every client waits for its outcome.
 
     With a `history`, every call and every answer is written there as well. With `other_url`, that of a second API, each
-    call goes to one of the two, and each request is polled at the other one than it was submitted to.
+    call goes to one of the two, and each request is polled at the other one than it was submitted to. `pause_s`, which may
+    be set at any time, is how long a device rests before it means something else: for faults that start processes, which
+    would else wait for a processor.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Load:
     ) -> None:
         self._urls = (url, other_url or url)
         self.history = history
+        self.pause_s = 0.0
         # Every fourth student uses two devices at once.
         self._devices = [*students, *students[::4]]
         self.course_ids = course_ids
@@ -150,6 +153,7 @@ class Load:
                 await self._submit(http, one, wait=4)
             if chance.random() < REREAD and one.request_ids:
                 await self._look(http, one)
+            await asyncio.sleep(self.pause_s)
 
     async def _submit(self, http: httpx.AsyncClient, one: Sent, wait: int | None) -> None:
         """Post until it is answered, always with the same key."""

@@ -21,6 +21,8 @@ LIBRARIES = ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/opt/homebrew/lib")
 # Debian has a folder per architecture, others have none.
 PLACES = ("faketime/libfaketime.so.1", "*/faketime/libfaketime.so.1")
 NOTICEABLE = timedelta(minutes=30)
+# While the processes are replaced by some under the clock.
+DEVICES_REST_S = 0.5
 
 
 def jump(hours: int) -> Callable[[Scene], None]:
@@ -33,10 +35,12 @@ def _jump(scene: Scene, hours: int) -> None:
     clock = site.directory / "clock-offset"
     clock.write_text("+0\n", encoding="ascii")
     environment = _environment(clock)
+    scene.load.pause_s = DEVICES_REST_S
     for number in range(WORKERS):
         site.restart_worker(number, **environment)
     site.wait_for_owners(WORKERS)
     site.roll_api(**environment)
+    scene.load.pause_s = 0.0
     edges = WindowEdges(scene, ahead=hours > 0)
     with site.held(edges.open):
         edges.ask_with_clocks_right()

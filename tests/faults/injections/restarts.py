@@ -7,6 +7,8 @@ from tests.faults.moment import gone
 from tests.faults.scene import Scene
 from tests.faults.site import Site
 
+DEVICES_REST_S = 0.5
+
 
 def restart_everything(scene: Scene) -> None:
     """Both workers and the API rolled one after the other, then Redis and PostgreSQL stopped cleanly and started."""
@@ -15,6 +17,7 @@ def restart_everything(scene: Scene) -> None:
     steps = [lambda number=number: _restart_worker(site, number) for number in range(WORKERS)]
     steps += [site.roll_api, lambda: _restart(site.valkey), lambda: _restart(site.postgres)]
     scene.chance.shuffle(steps)
+    scene.load.pause_s = DEVICES_REST_S
     for step in steps:
         step()
         scene.load.wait_for_finals(5)

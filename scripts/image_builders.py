@@ -20,6 +20,9 @@ from typing import Any
 
 import psutil
 
+from scripts.image_services import NOTHING, Given
+from shared.settings import SECRETS_DIR
+
 BUILD_LIMIT_S = 1200.0
 ANSWER_LIMIT_S = 60.0
 RUN_LIMIT_S = 180.0
@@ -28,8 +31,8 @@ OUTPUT_MAX = 3000
 # is left visible; the process is the first one of its own, as in Kubernetes.
 CONFINED = """
 set -eu
-root=$1 folder=$2 user=${3%:*} group=${3#*:} image_path=$PATH
-shift 3
+root=$1 folder=$2 user=${3%:*} group=${3#*:} secrets=$4 image_path=$PATH
+shift 4
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 mount --bind "$root" "$root"
 mount -o remount,ro,bind "$root"
@@ -42,6 +45,16 @@ done
 mkdir "$root/dev/shm"
 mount -t tmpfs -o mode=1777,nosuid,nodev,noexec,size=64m shm "$root/dev/shm"
 mount -t tmpfs -o mode=1777,nosuid,nodev,noexec tmp "$root/tmp"
+if [ -n "$secrets" ]; then
+    mount -t tmpfs -o mode=755,size=64k run "$root/run"
+    mkdir "$root/run/secrets"
+    IFS='
+'
+    for secret in $secrets; do
+        touch "$root/run/secrets/${secret%%=*}"
+        mount --bind "${secret#*=}" "$root/run/secrets/${secret%%=*}"
+    done
+fi
 exec chroot "$root" /usr/bin/env PATH="$image_path" /bin/sh -c 'cd "$1"; user=$2 group=$3; shift 3
     exec setpriv --reuid="$user" --regid="$group" --clear-groups --no-new-privs --inh-caps=-all --bounding-set=-all \
         -- "$@"' sh "$folder" "$user" "$group" "$@"
@@ -190,7 +203,7 @@ class Builder(ABC):
         tag: str,
         command: Sequence[str],
         log_path: Path,
-        environment: Mapping[str, str] | None = None,
+        given: Given = NOTHING,
         user: str | None = None,
     ) -> Container:
         """Start a confined container, as the image's user if none is given."""
@@ -214,19 +227,20 @@ class Engine(Builder):
         tag: str,
         command: Sequence[str],
         log_path: Path,
-        environment: Mapping[str, str] | None = None,
+        given: Given = NOTHING,
         user: str | None = None,
     ) -> Container:
         """`run`, in the foreground, so that it ends with the container and has its exit code."""
-        given = environment or {}
         name = f"course-registration-check-{secrets.token_hex(4)}"
         options = ["--rm", "--name", name, "--network", "host", "--read-only", "--tmpfs", "/tmp"]  # noqa: S108
         options += ["--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
         options += [] if user is None else ["--user", user]
         # By name alone: the values are taken from the environment, which no list of processes shows.
-        options += [word for variable in given for word in ("--env", variable)]
+        options += [word for variable in given.environment for word in ("--env", variable)]
+        for secret, path in given.secrets.items():
+            options += ["--volume", f"{path}:{SECRETS_DIR}/{secret}:ro"]
         run = [*self._program, "run", *options, *self._wishes.run, tag, *command]
-        leader = _launch(run, log_path, os.environ | given)
+        leader = _launch(run, log_path, os.environ | dict(given.environment))
         return EngineContainer(leader, log_path, [*self._program, "kill", name])
 
 
@@ -266,15 +280,18 @@ class Buildah(Builder):
         tag: str,
         command: Sequence[str],
         log_path: Path,
-        environment: Mapping[str, str] | None = None,
+        given: Given = NOTHING,
         user: str | None = None,
     ) -> Container:
         """In namespaces of its own on the image's files."""
         said = self.configuration(tag)
         unshare = [shutil.which("unshare") or "unshare", "--mount", "--pid", "--fork", "--kill-child"]
+        secrets_given = "\n".join(f"{name}={path}" for name, path in given.secrets.items())
         confined = ["/bin/sh", "-c", CONFINED, "sh", self._root(tag), said.folder, user or said.user]
         leader = _launch(
-            [*unshare, *confined, *command], log_path, said.environment | dict(environment or {})
+            [*unshare, *confined, secrets_given, *command],
+            log_path,
+            said.environment | dict(given.environment),
         )
         return Container(leader, log_path)
 

@@ -13,6 +13,7 @@ import httpx
 
 from scripts.image_builders import Builder, BuilderError, Container, Ended
 from scripts.image_context import MARK
+from scripts.image_services import ROLES, Given, Services
 from scripts.local_servers import LocalPostgres, LocalValkey, free_port
 
 PARTS = ("api", "worker")
@@ -47,11 +48,34 @@ for folder in ("/", "/app", "/dev/shm", "/etc", "/tmp", "/venv"):
     except OSError:
         pass
 """
+# As whom it is logged in, and which of these it may do all the same.
+FORBIDDEN = """
+import psycopg2
+from shared.settings import load_settings
+connection = psycopg2.connect(load_settings().postgresql_url)
+cursor = connection.cursor()
+cursor.execute("SELECT current_user")
+print(*cursor.fetchone())
+for statement in (
+    "DELETE FROM registration_requests",
+    "UPDATE courses SET max_capacity = max_capacity + 1",
+    "INSERT INTO students SELECT * FROM students",
+    "CREATE TABLE strays ()",
+    "DROP TABLE courses",
+):
+    connection.rollback()
+    try:
+        cursor.execute(statement)
+        print(statement)
+    except psycopg2.errors.InsufficientPrivilege:
+        pass
+"""
 # Shared memory is for the locks of processes that hash passwords.
 WRITABLE = "/dev/shm /tmp"  # noqa: S108 - the folders are the containers'
 API_PORT = 8500
 STUDENT = "STU001"
 PASSWORD = secrets.token_urlsafe(12)
+REFUSAL = "SECRET_KEY must be set"
 START_LIMIT_S = 60.0
 STOP_LIMIT_S = 15.0
 HTTP_LIMIT_S = 20.0
@@ -86,9 +110,9 @@ class Images:
 
     def start(self, part: str, command: list[str] | None = None, **options: Any) -> Container:
         """Start a command in an image, or what the image starts by itself."""
-        given = command or self._builder.configuration(_tag(part)).command
+        words = command or self._builder.configuration(_tag(part)).command
         log_path = self._directory / f"{len(self._started):03}-{part}.log"
-        container = self._builder.start(_tag(part), given, log_path, **options)
+        container = self._builder.start(_tag(part), words, log_path, **options)
         self._started.append(container)
         return container
 
@@ -96,10 +120,10 @@ class Images:
         """Run a command in an image to its end. Raises BuilderError when that takes too long."""
         return self.start(part, list(command), **options).end()
 
-    def asked(self, part: str, environment: dict[str, str]) -> Ended:
+    def asked(self, part: str, given: Given) -> Ended:
         """Run the image's own health check."""
         command = self._builder.configuration(_tag(part)).health_check
-        return self.run(part, *command, environment=environment)
+        return self.run(part, *command, given=given)
 
     def close(self) -> None:
         """End every container that still runs."""
@@ -140,7 +164,7 @@ class RunningImages:
         self._images = images
         self._postgres = LocalPostgres(directory / "postgres", free_port(), fsync=False)
         self._valkey = LocalValkey(directory / "valkey", free_port())
-        self._environment: dict[str, str] = {}
+        self._services = Services(self._postgres, self._valkey, directory / "secrets")
         self._serving: dict[str, Container] = {}
 
     def findings(self) -> Iterator[Finding]:
@@ -150,28 +174,43 @@ class RunningImages:
             for server in (self._postgres, self._valkey):
                 running.callback(server.stop)
                 server.start()
-            self._environment = {
-                "ENVIRONMENT": "production",
-                "DATABASE_URL": self._postgres.url,
-                "REDIS_URL": self._valkey.url,
-                "SECRET_KEY": secrets.token_urlsafe(48),
-                "WEB_CONCURRENCY": "2",
-            }
+            self._services.prepare()
+            yield from (self._refuses_the_known_secret(part) for part in PARTS)
             yield self._migrated()
             self._seed()
-            self._serving = {part: self._images.start(part, environment=self._environment) for part in PARTS}
+            yield from (self._logs_in_as(part) for part in PARTS)
+            self._serving = {part: self._images.start(part, given=self._given(part)) for part in PARTS}
             yield from (self._comes_to_answer(part, "starts and is healthy", 0) for part in PARTS)
             yield Finding("both", "one registration", *self._registered())
             yield from self._commands()
             yield from self._outage()
             yield from (self._stopped(part, self._serving[part]) for part in PARTS)
 
+    def _given(self, part: str) -> Given:
+        """Two processes of the API, which share their metrics in files."""
+        given = self._services.given(part)
+        return given.and_variables(WEB_CONCURRENCY="2") if part == "api" else given
+
+    def _refuses_the_known_secret(self, part: str) -> Finding:
+        """The one in the sources, which holds where no other is given, is for development alone."""
+        given = self._given(part)
+        without = {name: path for name, path in given.secrets.items() if name != "secret_key"}
+        ended = self._images.start(part, given=Given(given.environment, without)).end(START_LIMIT_S)
+        refused = ended.code != 0 and REFUSAL in ended.output
+        seen = f"exit code {ended.code}" if refused else ended.output[-LOG_MAX:]
+        return Finding(part, "refuses the built-in secret", seen, refused, ended.seconds)
+
+    def _logs_in_as(self, part: str) -> Finding:
+        """The password came from a file, for the URL has none."""
+        ended = self._images.run(part, "python", "-c", FORBIDDEN, given=self._given(part))
+        seen = "; ".join(ended.output.splitlines())
+        good = ended.code == 0 and seen == ROLES[part]
+        return Finding(part, "logs in, and may do no harm", seen[-LOG_MAX:], good)
+
     def _migrated(self) -> Finding:
         """Two at once, of which one waits for the other."""
-        both = [
-            self._images.start("api", ["alembic", "upgrade", "head"], environment=self._environment)
-            for _ in range(2)
-        ]
+        migrate, given = ["alembic", "upgrade", "head"], self._services.given("migrate")
+        both = [self._images.start("api", migrate, given=given) for _ in range(2)]
         ended = [container.end() for container in both]
         codes = " and ".join(str(one.code) for one in ended)
         return Finding(
@@ -192,7 +231,7 @@ class RunningImages:
             "--password",
             PASSWORD,
         )
-        seeded = self._images.run("api", *command, environment=self._environment)
+        seeded = self._images.run("api", *command, given=self._services.given("migrate"))
         if seeded.code:
             message = f"no student could be made:\n{seeded.output}"
             raise BuilderError(message)
@@ -215,16 +254,14 @@ class RunningImages:
         return outcome, enrolled, time.monotonic() - began
 
     def _commands(self) -> Iterator[Finding]:
-        top = self._images.run(
-            "api", "python", "-m", "shared.manage", "top", "--once", environment=self._environment
-        )
+        words = ("python", "-m", "shared.manage", "top", "--once")
+        top = self._images.run("api", *words, given=self._given("api"))
         yield Finding("api", "manage top", f"exit code {top.code}", top.code == 0, top.seconds)
         port = free_port()
-        told = {"RQ_DASHBOARD_PASSWORD": PASSWORD, "DASHBOARD_PORT": str(port)}
-        dashboard = self._images.start(
-            "worker", ["python", "-m", "scripts.dashboard"], environment=self._environment | told
-        )
-        status = _until(lambda: _status(port, ("ops", PASSWORD)) == httpx.codes.OK)
+        given = self._services.given("rq-dashboard").and_variables(DASHBOARD_PORT=str(port))
+        dashboard = self._images.start("worker", ["python", "-m", "scripts.dashboard"], given=given)
+        login = ("ops", self._services.secret("rq_dashboard_password"))
+        status = _until(lambda: _status(port, login) == httpx.codes.OK)
         yield Finding("worker", "dashboard", "200" if status else dashboard.log()[-LOG_MAX:], status)
         yield self._stopped("dashboard", dashboard)
 
@@ -238,7 +275,7 @@ class RunningImages:
     def _comes_to_answer(self, part: str, check: str, code: int) -> Finding:
         """Ask until the health check ends with this code, for START_LIMIT_S."""
         began = time.monotonic()
-        good = _until(lambda: self._images.asked(part, self._environment).code == code)
+        good = _until(lambda: self._images.asked(part, self._given(part)).code == code)
         seen = f"exit code {code}" if good else self._serving[part].log()[-LOG_MAX:]
         return Finding(part, check, seen, good, time.monotonic() - began)
 

@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from scripts.image_checks import CONTENTS, compiled_by
 from scripts.image_context import FOLDERS, MARK, SOURCES, STRAYS, copy_with_strays
+from scripts.image_services import ROLES, SECRETS
 from scripts.images import EXIT_NOT_CHECKED
 from tests.conftest import REPOSITORY
 from tests.unit.test_dockerfiles import of_kind
@@ -89,3 +91,16 @@ def test_the_copy_that_is_built_from_has_all_that_may_come_in_and_every_stray(tm
     assert all(any(fnmatch.fnmatch(name, known) for known in (*FOLDERS, *SOURCES)) for name in let_in)
     assert all((tmp_path / name).exists() for name in let_in)
     assert {(tmp_path / name).read_text() for name in STRAYS} == {MARK}
+
+
+def test_containers_are_given_the_secrets_and_logins_that_compose_gives_them() -> None:
+    """What is checked of them is then true of Compose."""
+    services = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())["services"]
+    for service, expected in SECRETS.items():
+        given = [
+            {"source": each, "target": each} if isinstance(each, str) else each
+            for each in services[service]["secrets"]
+        ]
+        assert {each["source"]: each["target"] for each in given} == expected
+    for service, role in ROLES.items():
+        assert services[service]["environment"]["DATABASE_URL"].startswith(f"postgresql://{role}@")

@@ -58,9 +58,61 @@ def series_names() -> Iterator[str]:
             yield from (described.name + suffix for suffix in SUFFIXES[described.type])
 
 
+def labels_of_series() -> dict[str, set[str]]:
+    """Every such series name, with the labels that it has."""
+    return {
+        name: {*labels, *({"le"} if name.endswith("_bucket") else ())}
+        for family, labels in labels_of_metrics().items()
+        for name in series_names()
+        if name == family or name in {family + suffix for suffix in ("_bucket", "_sum", "_count")}
+    }
+
+
+def labels_of_metrics() -> dict[str, set[str]]:
+    """Every metric by the name that the documentation uses: counters with `_total`, histograms and summaries bare."""
+    found = {}
+    for value in vars(metrics).values():
+        if isinstance(value, metrics.Reading):
+            found[value.name] = set(value.labels)
+        elif isinstance(value, MetricWrapperBase):
+            described = value.describe()[0]
+            ending = "_total" if described.type == "counter" else ""
+            found[described.name + ending] = set(value._labelnames)
+    return found
+
+
 def asked_for(expression: str) -> set[str]:
     """The series of ours that a PromQL expression names."""
     return set(re.findall(r"\b(?:registration|rq)_\w+", expression))
+
+
+def labels_asked_for(expression: str) -> set[str]:
+    """The labels by which a PromQL expression selects or groups."""
+    selected = re.findall(r"(\w+)\s*(?:=~|!~|!=|=)\s*\"", expression)
+    grouped = re.findall(r"\b(?:by|without)\s*\(([^)]*)\)", expression)
+    return {*selected, *re.findall(r"\w+", " ".join(grouped))}
+
+
+@pytest.mark.parametrize("expression", [*(rule["expr"] for rule in RULES), *DASHBOARD_EXPRESSIONS])
+def test_rules_and_dashboard_select_and_group_by_labels_that_their_metrics_have(expression: str) -> None:
+    """By a label that is not there an alert would find nothing, and a panel show one line for everything."""
+    there = set().union(*(labels_of_series()[name] for name in asked_for(expression)))
+    assert labels_asked_for(expression) <= there | ({"job"} if "up{" in expression else set())
+
+
+def test_the_page_of_metrics_names_every_metric_with_its_labels_and_no_other() -> None:
+    """Its table shortens the names that follow another of the same thing: `_waiting`."""
+    page = (REPOSITORY / "docs" / "metrics.md").read_text()
+    there, named = labels_of_metrics(), set()
+    for row in re.findall(r"^\| `((?:registration|rq)_.*)\|$", page, re.MULTILINE):
+        first, labels = ("`" + row).split("|")[:2]
+        names = re.findall(r"`(\w+)`", first)
+        thing = "_".join(names[0].split("_")[:2])
+        full = {thing + name if name.startswith("_") else name for name in names}
+        assert full <= set(there)
+        assert set(re.findall(r"\w+", labels)) == set().union(*(there[name] for name in full))
+        named |= full
+    assert named == set(there)
 
 
 @pytest.mark.parametrize("expression", [*(rule["expr"] for rule in RULES), *DASHBOARD_EXPRESSIONS])

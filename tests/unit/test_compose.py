@@ -1,6 +1,9 @@
 """The Compose file keeps its promises, as far as that can be read from it without a container engine."""
 
+import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +24,7 @@ ENV_EXAMPLE = (REPOSITORY / ".env.example").read_text()
 OWN_SERVICES = ("migrate", "api", "worker", "rq-dashboard")
 LOCUST_SERVICES = ("locust-master", "locust-worker")
 OBSERVABILITY = ("prometheus", "grafana")
+PROFILES = {"locust": {*LOCUST_SERVICES}, "observability": {*OBSERVABILITY}}
 
 
 def redis_options() -> dict[str, str]:
@@ -45,6 +49,40 @@ def test_the_file_follows_the_compose_specification() -> None:
         [*command, str(REPOSITORY / "docker-compose.yml")], capture_output=True, text=True, check=False
     )
     assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def compose_program() -> list[str] | None:
+    """Compose itself, with docker or by itself; None where there is neither, or only its first version."""
+    for program in (["docker", "compose"], ["docker-compose"]):
+        if shutil.which(program[0]) is not None:
+            told = subprocess.run(
+                [*program, "version", "--short"], capture_output=True, text=True, check=False
+            )
+            if told.returncode == 0 and int(told.stdout.strip().removeprefix("v").partition(".")[0]) > 1:
+                return program
+    return None
+
+
+@pytest.mark.parametrize(
+    "profiles", [(), ("locust",), ("observability",), ("locust", "observability")], ids=str
+)
+def test_compose_itself_takes_the_file_and_starts_what_was_asked_for(profiles: tuple[str, ...]) -> None:
+    """Without a warning, with the variables as .env.example has them; that needs no engine."""
+    program = compose_program()
+    if program is None:
+        pytest.skip("docker compose is not installed (Debian 13: apt-get install docker-compose)")
+    chosen = [f"--profile={profile}" for profile in profiles]
+    rendered = subprocess.run(
+        [*program, "--env-file=.env.example", *chosen, "config", "--format=json"],
+        cwd=REPOSITORY,
+        env={name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (rendered.returncode, rendered.stderr) == (0, "")
+    asked_for = {"db", "redis", *OWN_SERVICES}.union(*(PROFILES[profile] for profile in profiles))
+    assert set(json.loads(rendered.stdout)["services"]) == asked_for
 
 
 def test_every_part_of_the_system_is_a_service() -> None:

@@ -12,6 +12,8 @@ app = typer.Typer(
         " not as wished, 2 there is no such thing, 3 Redis, PostgreSQL or the configuration is not in order."
     ),
     no_args_is_help=True,
+    # Otherwise help breaks its lines where the sources do.
+    rich_markup_mode="markdown",
     add_completion=False,
     pretty_exceptions_enable=False,
 )

@@ -223,10 +223,11 @@ def test_prometheus_finds_and_reaches_every_api_and_worker(workload: str, port: 
     assert "monitoring" in sources
 
 
-def test_a_restore_can_hold_back_the_api_alone() -> None:
-    """By the selector that the runbook of backup and restore gives."""
-    labelled = [each for each in MANIFESTS if each["metadata"].get("labels", {}).get(NAME) == "api"]
-    assert [identity(each) for each in labelled] == ["Deployment/api"]
+@pytest.mark.parametrize("held_back", ["api", "worker"])
+def test_an_upgrade_can_hold_back_the_api_and_the_workers_alone(held_back: str) -> None:
+    """By the selectors that the runbooks of upgrades and of restoring give, which look at an object's own labels."""
+    labelled = [each for each in MANIFESTS if each["metadata"].get("labels", {}).get(NAME) == held_back]
+    assert [identity(each) for each in labelled] == [f"Deployment/{held_back}"]
 
 
 def test_nothing_is_loaded_until_somebody_asks() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import redis
 
 from shared.course_queue import keys
+from shared.course_queue.ready import ready_members
 from shared.course_queue.rounds import is_canonical_uuid
 from shared.requests import moment
 from shared.settings import SHARDS_MAX
@@ -35,6 +36,8 @@ class CourseQueue:
     head: str | None = None
     title: str | None = None
     oldest_age_s: float | None = None
+    problem: str | None = None
+    """Its key and what Redis says of it, where that is no list: nobody can tell then how much waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +53,15 @@ class JobOnRecord:
     course: CourseQueue
 
 
-def ready_queues(client: redis.Redis) -> list[CourseQueue]:
-    """Every queue that holds requests, the fullest first, whatever shard. Three round trips. Raises redis.RedisError."""
-    ready: set[Any] = client.sunion(list(map(keys.ready, range(SHARDS_MAX))))
+def ready_queues(client: redis.Redis) -> tuple[list[CourseQueue], list[str]]:
+    """Every queue that holds requests, the fullest first, whatever shard; and the overwritten keys that may hide some.
+
+    Three round trips. Raises redis.RedisError.
+    """
+    ready, wrong = ready_members(client, range(SHARDS_MAX))
     queues = inspect_queues(client, list(filter(is_canonical_uuid, map(_text, ready))))
-    return sorted((queue for queue in queues if queue.waiting), key=lambda queue: -queue.waiting)
+    wrong += [queue.problem for queue in queues if queue.problem]
+    return sorted((queue for queue in queues if queue.waiting), key=lambda queue: -queue.waiting), wrong
 
 
 def inspect_queues(client: redis.Redis, course_ids: Sequence[str]) -> list[CourseQueue]:
@@ -77,7 +84,7 @@ def inspect_queues(client: redis.Redis, course_ids: Sequence[str]) -> list[Cours
 
 
 def _course_queue(course_id: str, found: tuple[Any, Any, str | None], job: Any, now_us: int) -> CourseQueue:
-    """What stands in a queue's place and is none counts as empty: looking must show the others."""
+    """What stands in a queue's place and is none has no length, but a problem: looking must show the others."""
     length, counters, head = found
     sequence, applied, pace_us = (
         [int(raw or 0) for raw in counters] if isinstance(counters, list) else (0, 0, 0)
@@ -93,6 +100,7 @@ def _course_queue(course_id: str, found: tuple[Any, Any, str | None], job: Any, 
         head,
         _title(description),
         max(0, now_us - accepted_at_us) / MICROSECONDS if isinstance(accepted_at_us, int) else None,
+        f"{keys.queue(course_id)}: {length}" if isinstance(length, Exception) else None,
     )
 
 
@@ -140,7 +148,7 @@ def job_on_record(client: redis.Redis, request_id: str) -> JobOnRecord | None:
         return None
     course_id = _text(origin or b"").removeprefix(keys.QUEUE_PREFIX)
     [queue] = inspect_queues(client, [course_id])
-    ahead: Any = client.lpos(keys.queue(course_id), request_id)
+    ahead: Any = None if queue.problem else client.lpos(keys.queue(course_id), request_id)
     return JobOnRecord(
         _payload(data),
         _text(description or b""),

@@ -14,6 +14,7 @@ import redis
 from shared import metrics
 from shared.course_queue import keys, scripts
 from shared.course_queue.connection import ScriptMissing, is_wrong_type
+from shared.course_queue.ready import ready_members
 from shared.requests import Outcome, Poisoned, QueueEntry, Submission, moment, outcome_document
 from shared.rules import Operation, Status
 from shared.settings import Settings
@@ -36,7 +37,7 @@ class CourseQueues:
         self.held: frozenset[str] = frozenset()
         """Courses with a request of another release within the last `peek`: it waits for a worker that reads it."""
         self.wrong_keys: list[str] = []
-        """Shards' keys that are no sets, as of the last `ready_courses`, each with what Redis says of it."""
+        """Shards' and queues' keys that hold something else, as of the last `ready_courses` and the `peek` after it."""
 
     def ready_courses(self, shards: Sequence[int]) -> list[str]:
         """The courses of these shards that have requests waiting, in no particular order; none while paused."""
@@ -44,35 +45,19 @@ class CourseQueues:
             pipeline.exists(keys.PAUSED)
             if shards:
                 pipeline.sunion(list(map(keys.ready, shards)))
-            try:
-                paused, *ready = pipeline.execute()
-                self.wrong_keys = []
-            except redis.exceptions.ResponseError as error:
-                if not is_wrong_type(error):
-                    raise
-                paused, *ready = self._ready_shard_by_shard(shards)
-        self.paused = bool(paused)
+            answers = pipeline.execute(raise_on_error=False)
+        for answer in answers:
+            if isinstance(answer, Exception) and not is_wrong_type(answer):
+                raise answer
+        paused, *ready = answers
+        self.paused, self.wrong_keys = bool(paused), []
         if self.paused or not ready:
             return []
-        members = [course.decode(errors="replace") for course in ready[0]]
+        found = ready[0]
+        if isinstance(found, Exception):
+            found, self.wrong_keys = ready_members(self._client, shards)
+        members = [course.decode(errors="replace") for course in found]
         return [course_id for course_id in members if is_canonical_uuid(course_id)]
-
-    def _ready_shard_by_shard(self, shards: Sequence[int]) -> tuple[Any, set[bytes]]:
-        """The same without those shards whose key is no set: what stands there hides their courses, and no others."""
-        names = list(map(keys.ready, shards))
-        with self._client.pipeline(transaction=False) as pipeline:
-            pipeline.exists(keys.PAUSED)
-            for name in names:
-                pipeline.smembers(name)
-            paused, *found = pipeline.execute(raise_on_error=False)
-        for error in (paused, *found):
-            if isinstance(error, Exception) and not is_wrong_type(error):
-                raise error
-        wrong = {
-            name: error for name, error in zip(names, found, strict=True) if isinstance(error, Exception)
-        }
-        self.wrong_keys = [f"{name}: {error}" for name, error in wrong.items()]
-        return paused, set().union(*(members for members in found if not isinstance(members, Exception)))
 
     def peek(self, course_ids: Sequence[str], limit: int) -> list[QueueEntry]:
         """The first entries of these courses' queues, each in order, `limit` in all; nothing is taken off.
@@ -80,7 +65,8 @@ class CourseQueues:
         Every course has an equal share, and what it does not need the others have. There are at most `limit` courses.
         A course's entries end before the first one of another release (see `held`).
         """
-        heads = self._run(scripts.PEEK, [], [limit, *course_ids]) if course_ids else []
+        heads, wrong = self._run(scripts.PEEK, [], [limit, *course_ids]) if course_ids else ([], [])
+        self.wrong_keys += [text.decode(errors="replace") for text in wrong]
         held: set[str] = set()
         entries = [
             entry

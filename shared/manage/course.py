@@ -12,7 +12,7 @@ from shared.course_queue.connection import RedisFailure
 from shared.course_queue.inspection import CourseQueue, inspect_queues
 from shared.database import snapshot
 from shared.manage.choice import chosen_course
-from shared.manage.parts import Parts, running_system, tell_missing
+from shared.manage.parts import Parts, redis_problem, running_system, tell_missing, wrong_key_text
 from shared.manage.terminal import (
     columns,
     console,
@@ -66,11 +66,13 @@ def _queue(
         shard = keys.shard_of(course_id, parts.shards())
         [found] = inspect_queues(parts.redis, [course_id])
     except RedisFailure as error:
-        return None, {"Redis": str(error)}
+        return None, {"Redis": redis_problem(error)}
     return WorkedQueue(found, shard, owners.get(shard)), {}
 
 
 def _queue_text(queue: CourseQueue) -> str:
+    if queue.problem:
+        return wrong_key_text(queue.problem)
     if not queue.waiting:
         return f"empty; {queue.sequence} accepted so far"
     return (

@@ -2,7 +2,7 @@
 
 import os
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,9 +78,31 @@ def environment_hint(settings: Settings) -> str:
 
 
 def tell_missing(problems: Mapping[str, str]) -> None:
-    """A line for each part that did not answer, with the cause."""
+    """A line for each part that did not answer, or not with what it was asked for, with the cause."""
     for part, problem in problems.items():
-        tell_problem(f"{part} does not answer: {problem}")
+        tell_problem(f"{part} {problem}")
+
+
+def redis_problem(error: Exception) -> str:
+    """What is wrong with Redis: where it refuses a command it does answer, and nobody shall look for an outage."""
+    refused = isinstance(error, redis.exceptions.ResponseError)
+    return f"refuses a command: {error}" if refused else f"does not answer: {error}"
+
+
+def postgresql_problem(error: DatabaseUnavailableError) -> str:
+    """What is wrong with PostgreSQL."""
+    return f"does not answer: {cause_of(error)}"
+
+
+def tell_wrong_keys(wrong: Iterable[str]) -> None:
+    """A line for each key that somebody has overwritten."""
+    for problem in wrong:
+        tell_problem(wrong_key_text(problem))
+
+
+def wrong_key_text(problem: str) -> str:
+    """What is wrong with a key, in the words of the workers' log."""
+    return f"A key in Redis was overwritten: {problem}"
 
 
 def _end(*lines: str) -> NoReturn:

@@ -8,9 +8,9 @@ from shared.course_queue.connection import RedisFailure
 from shared.course_queue.inspection import CourseQueue, course_counters, ready_queues
 from shared.course_queue.pausing import paused_since
 from shared.course_queue.roll_call import ListedWorker, listed_workers
-from shared.database import cause_of, reading
+from shared.database import reading
 from shared.errors import DatabaseUnavailableError
-from shared.manage.parts import Parts
+from shared.manage.parts import Parts, postgresql_problem, redis_problem
 from shared.store.ownership import shard_owners
 
 # PostgreSQL cuts a session's name off after so many characters.
@@ -21,7 +21,7 @@ SESSION_NAME_LENGTH_MAX = 63
 class Picture:
     """What was seen, None where nothing could be, and which parts did not answer (`problems`).
 
-    `owners` maps shards to workers' names.
+    What belongs under an overwritten key in Redis (`wrong_keys`) is missing from what is shown. `owners` maps shards to workers' names.
     """
 
     taken_at: float = field(default_factory=time.monotonic)
@@ -32,6 +32,7 @@ class Picture:
     workers: list[ListedWorker] | None = None
     owners: dict[int, str] | None = None
     problems: dict[str, str] = field(default_factory=dict)
+    wrong_keys: list[str] = field(default_factory=list)
 
     @property
     def waiting(self) -> int | None:
@@ -84,15 +85,15 @@ def take_picture(parts: Parts) -> Picture:
     try:
         picture.shards = parts.shards()
         picture.paused_since = paused_since(parts.redis)
-        picture.queues = ready_queues(parts.redis)
+        picture.queues, picture.wrong_keys = ready_queues(parts.redis)
         picture.counters = course_counters(parts.redis)
         picture.workers = listed_workers(parts.redis)
     except RedisFailure as error:
-        picture.problems["Redis"] = str(error)
+        picture.problems["Redis"] = redis_problem(error)
     try:
         with reading(parts.engine) as connection:
             owners = shard_owners(connection)
         picture.owners = {shard: worker for shard, (worker, _) in owners.items()}
     except DatabaseUnavailableError as error:
-        picture.problems["PostgreSQL"] = cause_of(error)
+        picture.problems["PostgreSQL"] = postgresql_problem(error)
     return picture

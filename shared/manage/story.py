@@ -9,9 +9,9 @@ from shared.course_queue import keys
 from shared.course_queue.connection import RedisFailure
 from shared.course_queue.inspection import JobOnRecord, job_on_record
 from shared.course_queue.pausing import paused_since
-from shared.database import cause_of, snapshot
+from shared.database import snapshot
 from shared.errors import DatabaseUnavailableError
-from shared.manage.parts import Parts
+from shared.manage.parts import Parts, postgresql_problem, redis_problem
 from shared.rules import WINDOW_REASONS, Decision, Roster, Status, Window
 from shared.store import inspection, ledger
 from shared.store.ownership import shard_owners
@@ -72,12 +72,12 @@ def tell_story(parts: Parts, request_id: str) -> Story:
         story.shards = parts.shards()
         story.paused_since = paused_since(parts.redis)
     except RedisFailure as error:
-        story.problems["Redis"] = str(error)
+        story.problems["Redis"] = redis_problem(error)
     try:
         with snapshot(parts.engine) as connection:
             _ask_ledger(connection, story)
     except DatabaseUnavailableError as error:
-        story.problems["PostgreSQL"] = cause_of(error)
+        story.problems["PostgreSQL"] = postgresql_problem(error)
     return story
 
 

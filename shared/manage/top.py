@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from shared.manage.parts import Parts, running_system
+from shared.manage.parts import Parts, running_system, wrong_key_text
 from shared.manage.picture import Picture, take_picture
 from shared.manage.terminal import columns, console, draw, duration, or_unknown, say_json
 
@@ -59,7 +59,8 @@ def _watch(parts: Parts, interval_s: float, queues: int) -> None:
 
 def view(picture: Picture, earlier: Picture | None, queues: int) -> RenderableType:
     """The picture for people; with an earlier one it shows rates."""
-    lines = [Text(f"{part} does not answer: {problem}", "red") for part, problem in picture.problems.items()]
+    lines = [Text(f"{part} {problem}", "red") for part, problem in picture.problems.items()]
+    lines += [Text(wrong_key_text(problem), "red") for problem in picture.wrong_keys]
     if picture.paused_since:
         lines.append(Text(f"PAUSED since {picture.paused_since}: workers apply nothing", "yellow"))
     lines.append(Text(_sums(picture, earlier)))
@@ -112,6 +113,7 @@ def document(picture: Picture) -> dict[str, Any]:
     """The picture for programs; null is what is not known."""
     return {
         "problems": picture.problems,
+        "wrong_keys": picture.wrong_keys,
         "paused_since": picture.paused_since,
         "waiting": picture.waiting,
         "oldest_age_s": picture.oldest_age_s,

@@ -412,6 +412,26 @@ def test_drain_waits_for_the_queues_and_says_whether_they_are_empty(
     assert student.get(answer.headers["Location"]).json()["result"] == "ENROLLED"
 
 
+@pytest.mark.parametrize("what", ["queue", "ready"])
+def test_what_waits_behind_an_overwritten_key_is_never_told_as_nothing(
+    what: str, stack: Stack, student: Student, course_id: str, operator: Operator
+) -> None:
+    """Drain does not end well, top names the key, and nobody says that Redis does not answer."""
+    key = f"rq:queue:course-{course_id}" if what == "queue" else f"cr:ready:{shard_of(course_id, SHARDS)}"
+    with stack.held(course_id), stack.redis() as client:
+        answer = student.register(course_id)
+        client.rename(key, "aside")
+        client.set(key, "overwritten")
+        told = operator.run("drain", "--timeout", "0", code=NOT_AS_WISHED)
+        assert "Nothing waits" not in told
+        assert f"A key in Redis was overwritten: {key}: WRONGTYPE" in told
+        shown = operator.run("top", "--once")
+        assert f"A key in Redis was overwritten: {key}: WRONGTYPE" in shown
+        assert "does not answer" not in shown
+        client.rename("aside", key)
+    assert student.outcome(answer)["result"] == "ENROLLED"
+
+
 def test_the_audit_is_the_same_as_ever(student: Student, course_id: str, operator: Operator) -> None:
     """One program for operators."""
     student.registered(course_id)

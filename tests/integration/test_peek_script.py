@@ -169,6 +169,8 @@ def test_what_stands_in_a_queues_place_and_is_no_list_stops_no_other_course(
     course_queue.client.set(keys.queue(broken), "no list")
     entries = course_queue.queues.peek([broken, course_queue.course_id], 10)
     assert [entry.request_id for entry in entries] == [request_id]
+    [problem] = course_queue.queues.wrong_keys
+    assert problem.startswith(f"{keys.queue(broken)}: WRONGTYPE")
 
 
 def test_a_course_is_read_up_to_the_first_request_of_another_release(

@@ -6,7 +6,9 @@ from uuid import uuid4
 import pytest
 
 from shared.course_queue import keys
+from shared.course_queue.inspection import ready_queues
 from shared.requests import Poisoned
+from shared.settings import SHARDS_MAX
 from tests.integration.course_queue import CourseQueueOnRedis
 from tests.integration.test_finish_script import finished_registry, next_message
 
@@ -120,3 +122,22 @@ def test_a_ready_set_of_the_wrong_type_hides_the_courses_of_its_own_shard_only(
     broken = (course_queue.shard + 1) % shards
     course_queue.client.set(keys.ready(broken), "no set")
     assert course_queue.queues.ready_courses(list(range(shards))) == [course_queue.course_id]
+    [problem] = course_queue.queues.wrong_keys
+    assert problem.startswith(f"{keys.ready(broken)}: WRONGTYPE")
+    course_queue.client.delete(keys.ready(broken))
+    course_queue.queues.ready_courses(list(range(shards)))
+    assert course_queue.queues.wrong_keys == []
+
+
+def test_an_operator_sees_the_other_queues_and_which_key_may_hide_some(
+    course_queue: CourseQueueOnRedis,
+) -> None:
+    """Nothing waits is said only of what can be counted."""
+    other = CourseQueueOnRedis(course_queue.client, course_queue.settings)
+    other.accepted()
+    course_queue.accepted()
+    hiding = [overwrite(course_queue, "queue")]
+    course_queue.client.set(shard_key := keys.ready(SHARDS_MAX - 1), "no set")
+    queues, wrong = ready_queues(course_queue.client)
+    assert [queue.course_id for queue in queues] == [other.course_id]
+    assert [problem.partition(": WRONGTYPE")[0] for problem in wrong] == [shard_key, *hiding]

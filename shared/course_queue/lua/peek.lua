@@ -1,11 +1,22 @@
 -- Read the heads of several queues without taking anything off (rule A), sharing the round fairly: each course gets an
 -- equal part, and what one does not need goes to the others.
 -- ARGV: how many in all, then the courses, no more of them than that
--- Returns per course {id, data, id, data, ...}; data is false where the job hash is gone or is no hash. What stands in
--- a queue's place and is no list has no heads, so that it stops no other course.
+-- Returns {per course {id, data, id, data, ...}, wrong keys}; data is false where the job hash is gone or is no hash.
+-- What stands in a queue's place and is no list has no heads, so that it stops no other course, but is named, for
+-- requests may stand behind it; with what Redis says of it.
+local wrong = {}
+
 local function length_of(course)
-  local length = redis.pcall('LLEN', 'rq:queue:course-' .. course)
-  return type(length) == 'number' and length or 0
+  local queue = 'rq:queue:course-' .. course
+  local length = redis.pcall('LLEN', queue)
+  if type(length) == 'number' then
+    return length
+  end
+  if not string.find(length.err, 'WRONGTYPE', 1, true) then
+    error(length)
+  end
+  wrong[#wrong + 1] = queue .. ': ' .. length.err
+  return 0
 end
 
 local function data_of(id)
@@ -37,4 +48,4 @@ for i = 1, #ARGV - 1 do
   end
   heads[i] = head
 end
-return heads
+return {heads, wrong}

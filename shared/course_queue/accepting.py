@@ -8,17 +8,21 @@ from datetime import UTC, datetime
 from typing import Any
 
 import redis.asyncio
+import structlog
 
 from shared import metrics
 from shared.course_queue import keys, scripts
 from shared.course_queue.connection import ScriptMissing
 from shared.course_queue.replicas import ask_replicas, require_replicas
+from shared.course_queue.wrong_keys import WrongKeys
 from shared.errors import KeyConflictError, QueueFullError, QueueUnavailableError, StudentLimitError
 from shared.logs import log_requests
 from shared.requests import Place, moment
 from shared.rules import Operation
 from shared.settings import Settings
 from shared.tracing import Tracer
+
+log = structlog.get_logger()
 
 BATCH_SIZE_MAX = 256
 RETRY_AFTER_MAX_S = 30
@@ -57,6 +61,7 @@ class Acceptor:
         self._settings = settings
         self._waiting: list[tuple[Asked, asyncio.Future[list[Any]]]] = []
         self._arrived = asyncio.Event()
+        self._wrong_keys = WrongKeys()
 
     async def accept(self, asked: Asked) -> Place | Repeated:
         """Give the request its place in its course's order, durably.
@@ -91,8 +96,15 @@ class Acceptor:
             if not future.done():
                 future.set_result(answer)
         _record([asked for asked, _ in batch], answers)
+        self._tell_refusals(answers)
         if self._tracer is not None:
             _trace([asked for asked, _ in batch], answers, self._tracer)
+
+    def _tell_refusals(self, answers: Sequence[list[Any]]) -> None:
+        """Log what Redis refused, above all keys that somebody overwrote: whoever needs them is answered 503 until mended."""
+        refused = [answer[1].decode(errors="replace") for answer in answers if answer[0] == b"error"]
+        for problem in self._wrong_keys.news(refused, time.monotonic()) if refused else []:
+            log.error("Redis refused to accept", problem=problem)
 
     async def _execute(self, arguments: list[Any]) -> list[list[Any]]:
         try:

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 import redis
+from structlog.testing import capture_logs
 
 from scripts.local_servers import LocalValkey, free_port
 from shared.course_queue import keys
@@ -225,3 +226,23 @@ def test_a_redis_that_hangs_is_unavailable_within_its_time_limit(
         return time.monotonic() - started
 
     assert with_acceptor(mine, freeze) < 2
+
+
+def test_a_key_that_keeps_redis_from_accepting_is_logged_by_its_name_and_once(
+    redis_client: redis.Redis, settings: Settings
+) -> None:
+    """Otherwise nobody would know why all that students see is 503."""
+    course = str(uuid4())
+    redis_client.set(keys.course(course), "no hash")
+
+    async def ask(acceptor: Acceptor) -> list[object]:
+        calls = [acceptor.accept(asked(course)) for _ in range(3)]
+        at_once = await asyncio.gather(*calls, return_exceptions=True)
+        return [*at_once, *await asyncio.gather(acceptor.accept(asked(course)), return_exceptions=True)]
+
+    with capture_logs() as lines:
+        refused = with_acceptor(settings, ask)
+    assert [type(error) for error in refused] == [QueueUnavailableError] * 4
+    told = [(line["event"], line["problem"]) for line in lines if line["log_level"] == "error"]
+    assert told == [("Redis refused to accept", str(refused[0]))]
+    assert str(refused[0]).startswith(f"{keys.course(course)}: WRONGTYPE")

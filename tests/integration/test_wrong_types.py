@@ -49,7 +49,7 @@ def test_an_accept_that_meets_a_wrong_type_writes_nothing_and_asked_again_is_one
     key = overwrite(course_queue, what)
     before = course_queue.everything()
     code, message = course_queue.accept(idempotency_key="k")
-    assert (code, message[:9]) == ("error", "WRONGTYPE")
+    assert (code, message.partition("WRONGTYPE")[0]) == ("error", f"{key}: ")
     assert course_queue.everything() == before
     course_queue.client.delete(key)
     request_id = course_queue.accepted(idempotency_key="k")
@@ -57,14 +57,19 @@ def test_an_accept_that_meets_a_wrong_type_writes_nothing_and_asked_again_is_one
     assert course_queue.waiting().count(request_id) == 1
 
 
+@pytest.mark.parametrize("sequence", ["many", "-1", "9" * 30])
 def test_an_accept_that_meets_a_sequence_that_is_none_writes_nothing(
-    course_queue: CourseQueueOnRedis,
+    course_queue: CourseQueueOnRedis, sequence: str
 ) -> None:
-    """Rule C: without a sequence there is no place."""
+    """Rule C: without a sequence there is no place. Nor does it begin a new life of the data."""
     course_queue.accepted_from_new_students(1)
-    course_queue.client.hset(keys.course(course_queue.course_id), "sequence", "many")
+    course_queue.client.hset(keys.course(course_queue.course_id), "sequence", sequence)
+    course_queue.client.delete(keys.GENERATION)
     before = course_queue.everything()
-    assert course_queue.accept()[0] == "error"
+    assert course_queue.accept() == [
+        "error",
+        f"{keys.course(course_queue.course_id)}: its sequence is no number",
+    ]
     assert course_queue.everything() == before
 
 

@@ -3,12 +3,22 @@
 -- ARGV: now (RQ's format), function, version, queue limit, student limit, idempotency ttl (s), failed ttl (s), replicas,
 --       then per request: request, course, shard, student, operation, title, idempotency key or ''
 -- Returns per request {code, request, sequence, accepted at (us), requests ahead, pace (us)}; the numbers only for
--- 'accepted' and, as {code, '', 0, 0, waiting, pace}, for 'queue_full'; {'error', message} when Redis refused to write.
+-- 'accepted' and, as {code, '', 0, 0, waiting, pace}, for 'queue_full'; {'error', message} when Redis refused a key,
+-- which the message names if it holds something else than it should.
 local now, job_function, version, failed_ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[7]
 local queue_limit, student_limit, idempotency_ttl = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
 local replicas = tonumber(ARGV[8])
 local time = redis.call('TIME')
 local accepted_at = string.format('%d%06d', time[1], time[2])
+
+-- A key that somebody overwrote is named: Redis itself says only that it has the wrong type.
+local function read(command, key, ...)
+  local reply = redis.pcall(command, key, ...)
+  if type(reply) == 'table' and reply.err then
+    error(key .. ': ' .. reply.err, 0)
+  end
+  return reply
+end
 
 -- The wait for replicas that follows is for the last write of its own connection. A repeat comes on any connection, so
 -- that it has to write something, or it would be answered before they have what it repeats.
@@ -22,7 +32,7 @@ end
 -- What a student has waiting: how much, the newest of it for a course, and what is left over from requests that were lost
 -- or could not be read, whose jobs do not wait; that counts for nothing.
 local function waiting_of(student, course_id)
-  local entries = redis.call('HGETALL', student)
+  local entries = read('HGETALL', student)
   local count, newest, leftovers = 0, nil, {}
   for i = 1, #entries, 2 do
     local id = entries[i]
@@ -42,7 +52,7 @@ end
 
 -- A life of the data is named after its first request.
 local function generation_or(request)
-  local generation = redis.call('GET', 'cr:generation')
+  local generation = read('GET', 'cr:generation')
   if not generation then
     generation = request
     redis.call('SET', 'cr:generation', generation)
@@ -60,7 +70,7 @@ local function accept(request, course_id, shard, student_id, operation, title, i
     end
   end
 
-  local kept = idempotency ~= '' and redis.call('GET', idempotency)
+  local kept = idempotency ~= '' and read('GET', idempotency)
   if kept then
     local found, what = string.match(kept, '^(%S+) (.+)$')
     return what == operation .. ' ' .. course_id and repeated(found) or {'key_conflict', found}
@@ -78,17 +88,21 @@ local function accept(request, course_id, shard, student_id, operation, title, i
   if waiting >= student_limit then
     return {'student_limit', ''}
   end
-  local state = redis.call('HMGET', course, 'applied', 'pace_us')
+  local state = read('HMGET', course, 'applied', 'pace_us', 'sequence')
   local applied, pace = tonumber(state[1] or 0) or 0, tonumber(state[2] or 0) or 0
-  local length = redis.call('LLEN', queue)
+  -- Redis would find out only when the first key has been written.
+  if state[3] and (#state[3] > 15 or not string.match(state[3], '^%d+$')) then
+    error(course .. ': its sequence is no number', 0)
+  end
+  local length = read('LLEN', queue)
   if length >= queue_limit then
     return {'queue_full', '', 0, 0, length, pace}
   end
 
   -- Every key that is written below has been read above or is read here: one of a wrong type fails before the first
   -- write. After the push it would be an error for a request that stands in its queue, and asked again.
-  local listed = redis.call('SISMEMBER', 'rq:queues', queue) == 1
-  local known_ready = redis.call('SISMEMBER', ready, course_id) == 1
+  local listed = read('SISMEMBER', 'rq:queues', queue) == 1
+  local known_ready = read('SISMEMBER', ready, course_id) == 1
   local generation = generation_or(request)
   local sequence = redis.call('HINCRBY', course, 'sequence', 1)
   local data = '["' .. job_function .. '",null,[],{"version":' .. version .. ',"request_id":"' .. request

@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Collection
+from collections.abc import Iterable
 from types import FrameType
 from uuid import uuid4
 
@@ -24,12 +24,14 @@ from shared.course_queue import keys
 from shared.course_queue.connection import (
     RedisFailure,
     RedisUnreachable,
+    is_wrong_type,
     sync_client,
     verify_durability_now,
 )
 from shared.course_queue.rounds import CourseQueues
 from shared.course_queue.shards import claim_shards_now
 from shared.course_queue.wakeups import WakeUps
+from shared.course_queue.wrong_keys import WrongKeys
 from shared.database import owner_engine
 from shared.garbage import spare_startup_objects
 from shared.rules import Status
@@ -68,7 +70,7 @@ class RegistrationWorker(Worker):
         self._retry_pause_s = RETRY_PAUSE_MIN_S
         self._paused = False
         self._held = HeldCourses()
-        self._told_wrong_keys: set[str] = set()
+        self._wrong_keys = WrongKeys()
         self._heartbeat_due_at = 0.0
         self._counts = {"successful_job_count": 0, "failed_job_count": 0}
         self._counts_shown = dict(self._counts)
@@ -202,12 +204,10 @@ class RegistrationWorker(Worker):
             self._heartbeat_due_at = 0.0
             log.warning("paused" if self._paused else "resumed", worker=self.name)
 
-    def _tell_wrong_keys(self, wrong: Collection[str]) -> None:
-        """Log each once: it stays wrong until somebody mends it."""
-        for problem in wrong:
-            if problem not in self._told_wrong_keys:
-                self._told_wrong_keys.add(problem)
-                log.error("a key in Redis was overwritten", problem=problem)
+    def _tell_wrong_keys(self, wrong: Iterable[str]) -> None:
+        """Log each once, until somebody has mended it."""
+        for problem in self._wrong_keys.news(wrong, time.monotonic()):
+            log.error("a key in Redis was overwritten", problem=problem)
 
     def _count(self, statuses: list[Status], took_s: float) -> None:
         failed = statuses.count(Status.FAILED)
@@ -231,6 +231,7 @@ class RegistrationWorker(Worker):
             return
         self._heartbeat_due_at = time.monotonic() + HEARTBEAT_INTERVAL_S
         names = self._own_queue_names()
+        self._tell_wrong_keys(self._queues.wrong_keys)
         with self.connection.pipeline() as pipeline:
             if names != self.queue_names():
                 worker_registration.unregister(self, pipeline)
@@ -242,8 +243,17 @@ class RegistrationWorker(Worker):
             pipeline.hset(self.key, mapping=self.serialize() | self._counts)
             pipeline.hset(self.key, "total_working_time", str(self._working_time_s))
             self.heartbeat(HEARTBEAT_TTL_S, pipeline)
-            pipeline.execute()
+            self._send_heartbeat(pipeline)
         self._counts_shown = dict(self._counts)
+
+    def _send_heartbeat(self, pipeline: redis.client.Pipeline) -> None:
+        """A transaction carries out the rest where RQ's list of workers is overwritten: who is heard of is alive."""
+        try:
+            pipeline.execute()
+        except redis.exceptions.ResponseError as error:
+            if not is_wrong_type(error):
+                raise
+            self._tell_wrong_keys([str(error)])
 
     def _status(self) -> WorkerStatus:
         """As RQ calls it; busy is who has finished something since it was shown last."""

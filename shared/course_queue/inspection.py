@@ -104,11 +104,8 @@ def _course_queue(course_id: str, found: tuple[Any, Any, str | None], job: Any, 
     )
 
 
-def course_counters(client: redis.Redis) -> dict[str, tuple[int, int]]:
-    """Course -> (last sequence given, highest taken off), of every queue that RQ shows. Raises redis.RedisError."""
-    prefix = keys.queue("")
-    names: set[Any] = client.smembers(keys.QUEUES)
-    course_ids = [name.removeprefix(prefix) for name in map(_text, names) if name.startswith(prefix)]
+def course_counters(client: redis.Redis, course_ids: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """Course -> (last sequence given, highest taken off), of these courses. Raises redis.RedisError."""
     with client.pipeline(transaction=False) as pipeline:
         for course_id in course_ids:
             pipeline.hmget(keys.course(course_id), "sequence", "applied")

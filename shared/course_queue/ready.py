@@ -1,6 +1,7 @@
-"""Which courses have requests waiting, read so that a shard's overwritten key hides its own courses and no others."""
+"""Which courses have requests waiting, and which RQ shows, as far as no overwritten key hides them."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import redis
 
@@ -28,3 +29,19 @@ def ready_members(client: redis.Redis, shards: Sequence[int]) -> tuple[set[bytes
         else:
             raise answer
     return members, wrong
+
+
+def shown_courses(client: redis.Redis) -> tuple[list[str], list[str]]:
+    """Every course whose queue RQ shows, and RQ's key with what Redis says of it where that is no set.
+
+    Raises redis.RedisError.
+    """
+    try:
+        raw_names: set[Any] = client.smembers(keys.QUEUES)
+    except redis.exceptions.ResponseError as error:
+        if not is_wrong_type(error):
+            raise
+        return [], [f"{keys.QUEUES}: {error}"]
+    prefix = keys.queue("")
+    names = [raw.decode(errors="replace") for raw in raw_names]
+    return [name.removeprefix(prefix) for name in names if name.startswith(prefix)], []

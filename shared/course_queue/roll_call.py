@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import redis
 
 from shared.course_queue import keys
+from shared.course_queue.heartbeats import worker_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +23,7 @@ class ListedWorker:
 
 def listed_workers(client: redis.Redis) -> list[ListedWorker]:
     """The workers whose heartbeats RQ has heard lately, by name. Raises redis.RedisError."""
-    names: set[Any] = client.smembers(keys.WORKERS)
-    listed = sorted(map(_text, names))
+    listed = sorted(worker_keys(client))
     with client.pipeline(transaction=False) as pipeline:
         for name in listed:
             pipeline.hmget(

@@ -14,7 +14,7 @@ import redis
 from shared import metrics
 from shared.course_queue import keys, scripts
 from shared.course_queue.connection import ScriptMissing, is_wrong_type
-from shared.course_queue.ready import ready_members
+from shared.course_queue.ready import ready_members, shown_courses
 from shared.requests import Outcome, Poisoned, QueueEntry, Submission, moment, outcome_document
 from shared.rules import Operation, Status
 from shared.settings import Settings
@@ -114,11 +114,10 @@ class CourseQueues:
         ]
 
     def queued_courses(self) -> list[str]:
-        """Every course whose queue RQ shows."""
-        prefix = keys.queue("")
-        raw_names: set[Any] = self._client.smembers(keys.QUEUES)
-        names = [raw.decode(errors="replace") for raw in raw_names]
-        return [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
+        """Every course whose queue RQ shows; none, and one more of `wrong_keys`, where its list of them is overwritten."""
+        found, wrong = shown_courses(self._client)
+        self.wrong_keys += wrong
+        return found
 
     def retire(self, course_ids: Sequence[str]) -> int:
         """Take the drained and forgotten ones of these queues out of RQ's set; returns how many."""

@@ -11,10 +11,6 @@ class WrongKeys:
     def __init__(self) -> None:
         self._met_at: dict[str, float] = {}
 
-    def __len__(self) -> int:
-        """How many are wrong now."""
-        return len(self._met_at)
-
     def news(self, problems: Iterable[str], now_s: float) -> list[str]:
         """Those of the problems, as they are met now, that are not known yet; `now_s` is a monotonic time."""
         self._met_at = {

@@ -7,6 +7,7 @@ from shared.course_queue import keys
 from shared.course_queue.connection import RedisFailure
 from shared.course_queue.inspection import CourseQueue, course_counters, ready_queues
 from shared.course_queue.pausing import paused_since
+from shared.course_queue.ready import shown_courses
 from shared.course_queue.roll_call import ListedWorker, listed_workers
 from shared.database import reading
 from shared.errors import DatabaseUnavailableError
@@ -86,7 +87,9 @@ def take_picture(parts: Parts) -> Picture:
         picture.shards = parts.shards()
         picture.paused_since = paused_since(parts.redis)
         picture.queues, picture.wrong_keys = ready_queues(parts.redis)
-        picture.counters = course_counters(parts.redis)
+        shown, hidden = shown_courses(parts.redis)
+        picture.wrong_keys += hidden
+        picture.counters = course_counters(parts.redis, shown)
         picture.workers = listed_workers(parts.redis)
     except RedisFailure as error:
         picture.problems["Redis"] = redis_problem(error)

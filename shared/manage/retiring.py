@@ -1,7 +1,7 @@
 """`manage retire-queues`: take what is empty and forgotten out of RQ's set of queues."""
 
 from shared.course_queue.rounds import CourseQueues
-from shared.manage.parts import running_system
+from shared.manage.parts import running_system, tell_wrong_keys
 from shared.manage.terminal import say
 
 AT_ONCE = 500
@@ -18,4 +18,5 @@ def retire_queues() -> None:
         retired = sum(
             queues.retire(shown[start : start + AT_ONCE]) for start in range(0, len(shown), AT_ONCE)
         )
+        tell_wrong_keys(queues.wrong_keys)
         say(f"{retired} of {len(shown)} queues retired")

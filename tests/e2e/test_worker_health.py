@@ -3,6 +3,8 @@
 import os
 import signal
 
+import pytest
+
 from tests.e2e.stack import Stack
 from tests.e2e.waiting import wait_until
 
@@ -39,3 +41,29 @@ def test_an_outage_is_no_reason_to_restart_a_worker(stack: Stack) -> None:
     stack.valkey.stop()
     assert exit_code(stack) == 1
     assert exit_code(stack, "--live") == 0
+
+
+def told_of(stack: Stack, key: str) -> bool:
+    """Whether the workers' log says that somebody overwrote this key."""
+    lines = stack.workers.log().splitlines()
+    return any("a key in Redis was overwritten" in line and key in line for line in lines)
+
+
+@pytest.mark.parametrize("key", ["rq:workers", "rq:queues"])
+def test_a_worker_is_alive_though_somebody_overwrote_what_rq_lists(key: str, stack: Stack) -> None:
+    """A restart would not mend the key, and would be repeated for ever; the log names it, and top shows who works."""
+    wait_until(lambda: exit_code(stack) == 0, "the worker has sent a heartbeat")
+    with stack.redis() as client:
+        [worker] = client.smembers("rq:workers")
+        client.delete(key)
+        client.set(key, "overwritten")
+        seen = client.hget(worker, "last_heartbeat")
+        wait_until(lambda: client.hget(worker, "last_heartbeat") not in (None, seen), "another heartbeat")
+        assert exit_code(stack, "--live") == 0
+        wait_until(lambda: told_of(stack, key), "the log names the key")
+        assert "trying again" not in stack.workers.log()
+        top = stack.launch(["shared.manage", "top", "--once"])
+        assert top.wait() == 0
+        assert worker.decode().removeprefix("rq:worker:") in top.log()
+        client.delete(key)
+        wait_until(lambda: client.smembers("rq:workers") == {worker}, "the worker is listed again")

@@ -90,7 +90,7 @@ def _course_queue(course_id: str, found: tuple[Any, Any, str | None], job: Any, 
         [int(raw or 0) for raw in counters] if isinstance(counters, list) else (0, 0, 0)
     )
     data, description = job if isinstance(job, list) else (None, None)
-    accepted_at_us = _payload(data).get("accepted_at_us")
+    accepted_at_us = payload_of(data).get("accepted_at_us")
     return CourseQueue(
         course_id,
         length if isinstance(length, int) else 0,
@@ -126,7 +126,7 @@ def _title(description: bytes | None) -> str | None:
     return found["title"] if found else None
 
 
-def _payload(data: bytes | None) -> dict[str, Any]:
+def payload_of(data: bytes | None) -> dict[str, Any]:
     """A job's payload, or an empty one where nobody could read it."""
     try:
         payload = json.loads(data or b"")[3]
@@ -147,7 +147,7 @@ def job_on_record(client: redis.Redis, request_id: str) -> JobOnRecord | None:
     [queue] = inspect_queues(client, [course_id])
     ahead: Any = None if queue.problem else client.lpos(keys.queue(course_id), request_id)
     return JobOnRecord(
-        _payload(data),
+        payload_of(data),
         _text(description or b""),
         None if outcome is None else json.loads(outcome),
         None if worker is None else _text(worker),

@@ -3,7 +3,7 @@
 import typer
 
 from shared import audit
-from shared.manage import course, drain, pausing, request, retiring, top
+from shared.manage import course, drain, pausing, rebuilding, request, retiring, top
 
 app = typer.Typer(
     help=(
@@ -24,6 +24,7 @@ app.command("pause")(pausing.pause)
 app.command("resume")(pausing.resume)
 app.command("drain")(drain.drain)
 app.command("audit")(audit.main)
+app.command("rebuild-queue")(rebuilding.rebuild_queue)
 app.command("retire-queues")(retiring.retire_queues)
 
 if __name__ == "__main__":

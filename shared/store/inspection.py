@@ -53,6 +53,11 @@ PLACE = text("""
 STUDENT_NUMBER = text("SELECT student_number FROM students WHERE id = :student_id")
 
 
+HIGHEST_SEQUENCE = text(
+    "SELECT coalesce(max(sequence), 0) FROM registration_requests WHERE course_id = :course_id"
+)
+
+
 def courses_named(connection: Connection, name: str, semester: str | None) -> list[Row[Any]]:
     """The courses of that id, external id, code and section, or code alone; newest semester first."""
     return list(connection.execute(COURSES_NAMED, {"name": name, "semester": semester}))
@@ -88,3 +93,8 @@ def place(connection: Connection, course_id: str, student_id: str) -> Row[Any] |
 def student_number(connection: Connection, student_id: str) -> str | None:
     """The number of a student, or None when there is none."""
     return connection.execute(STUDENT_NUMBER, {"student_id": student_id}).scalar_one_or_none()
+
+
+def highest_sequence(connection: Connection, course_id: str) -> int:
+    """The highest sequence of the course that the ledger has, of whatever generation; 0 without any."""
+    return int(connection.execute(HIGHEST_SEQUENCE, {"course_id": course_id}).scalar_one())

@@ -432,6 +432,25 @@ def test_what_waits_behind_an_overwritten_key_is_never_told_as_nothing(
     assert student.outcome(answer)["result"] == "ENROLLED"
 
 
+@pytest.mark.parametrize("key", ["rq:queue:course-{}", "cr:course:{}", "cr:ready:{}"])
+def test_a_request_behind_an_overwritten_key_comes_to_its_outcome_once_the_course_is_rebuilt(
+    key: str, stack: Stack, campus: Campus, operator: Operator
+) -> None:
+    """P2: as the runbook says, while API and workers run."""
+    course_id = campus.course(seats=2)
+    first, second = campus.students(2)
+    name = key.format(shard_of(course_id, SHARDS) if "ready" in key else course_id)
+    with stack.held(course_id), stack.redis() as client:
+        answer = first.register(course_id)
+        client.set(name, "overwritten")
+        assert first.get(answer.headers["Location"]).json()["status"] == "QUEUED"
+        assert "put back" in operator.run("rebuild-queue", course_id)
+    assert first.outcome(answer)["result"] == "ENROLLED"
+    assert second.registered(course_id)["result"] == "ENROLLED"
+    assert "Nothing waits" in operator.run("drain", "--timeout", "30")
+    assert "1 courses, 2 requests, 0 differences" in operator.run("audit", "--course", course_id)
+
+
 def test_the_audit_is_the_same_as_ever(student: Student, course_id: str, operator: Operator) -> None:
     """One program for operators."""
     student.registered(course_id)

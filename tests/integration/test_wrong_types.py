@@ -7,6 +7,7 @@ import pytest
 
 from shared.course_queue import keys
 from shared.course_queue.inspection import ready_queues
+from shared.course_queue.rebuilding import Rebuilt, rebuild_course, waiting_jobs
 from shared.requests import Poisoned
 from shared.settings import SHARDS_MAX
 from tests.integration.course_queue import CourseQueueOnRedis
@@ -146,3 +147,79 @@ def test_an_operator_sees_the_other_queues_and_which_key_may_hide_some(
     queues, wrong = ready_queues(course_queue.client)
     assert [queue.course_id for queue in queues] == [other.course_id]
     assert [problem.partition(": WRONGTYPE")[0] for problem in wrong] == [shard_key, *hiding]
+
+
+def rebuilt(queue: CourseQueueOnRedis, decided: int = 0) -> Rebuilt:
+    """Rebuild the queue as an operator does, with that as the highest sequence in the ledger."""
+    jobs = waiting_jobs(queue.client, queue.course_id)
+    return rebuild_course(queue.client, queue.course_id, queue.settings.queue_shards, jobs, decided)
+
+
+def lose(queue: CourseQueueOnRedis, what: str, how: str) -> None:
+    """Overwrite or delete one of the queue's keys."""
+    overwrite(queue, what)
+    if how == "deleted":
+        queue.client.delete(key_of(queue, what))
+
+
+@pytest.mark.parametrize("how", ["overwritten", "deleted"])
+@pytest.mark.parametrize("what", ["queue", "course", "ready"])
+def test_a_course_is_rebuilt_as_it_was(course_queue: CourseQueueOnRedis, what: str, how: str) -> None:
+    """P2, P3: those who wait, and no others, in their order; the next one comes after all that were ever accepted."""
+    request_ids = course_queue.accepted_from_new_students(12)
+    course_queue.finish(course_queue.head(2))
+    CourseQueueOnRedis(course_queue.client, course_queue.settings).accepted_from_new_students(2)
+    lose(course_queue, what, how)
+    done = rebuilt(course_queue, decided=2)
+    assert done == Rebuilt(10 if what == "queue" else 0, what == "course", what == "ready")
+    assert course_queue.waiting() == request_ids[2:]
+    assert course_queue.is_ready()
+    assert course_queue.accept()[2] == 13
+    assert rebuilt(course_queue) == Rebuilt(0, counters_mended=False, ready_mended=False)
+
+
+def test_a_sequence_that_only_the_ledger_knows_is_not_given_again(course_queue: CourseQueueOnRedis) -> None:
+    """The ledger would refuse it."""
+    overwrite(course_queue, "course")
+    assert rebuilt(course_queue, decided=41).counters_mended
+    assert course_queue.accept()[2] == 42
+
+
+def test_a_ready_set_is_rebuilt_for_all_courses_of_its_shard(course_queue: CourseQueueOnRedis) -> None:
+    """One command mends it, for whichever of them it is given."""
+    others = [CourseQueueOnRedis(course_queue.client, course_queue.settings) for _ in range(300)]
+    for queue in (course_queue, *others):
+        queue.accepted()
+    mates = {queue.course_id for queue in (course_queue, *others) if queue.shard == course_queue.shard}
+    overwrite(course_queue, "ready")
+    assert rebuilt(course_queue).ready_mended
+    members = course_queue.client.smembers(keys.ready(course_queue.shard))
+    assert {member.decode() for member in members} == mates
+    assert len(mates) > 1
+
+
+def test_what_was_accepted_after_a_queue_was_deleted_stays_behind_what_is_put_back(
+    course_queue: CourseQueueOnRedis,
+) -> None:
+    """Also what was accepted after the jobs were read, and what is no request."""
+    request_ids = course_queue.accepted_from_new_students(3)
+    lose(course_queue, "queue", "deleted")
+    request_ids += course_queue.accepted_from_new_students(2)
+    jobs = waiting_jobs(course_queue.client, course_queue.course_id)
+    course_queue.client.rpush(keys.queue(course_queue.course_id), "no request")
+    late = course_queue.accepted_from_new_students(1)
+    shards = course_queue.settings.queue_shards
+    done = rebuild_course(course_queue.client, course_queue.course_id, shards, jobs, 0)
+    assert done.put_back == 3
+    assert course_queue.waiting() == [*request_ids, "no request", *late]
+
+
+def test_what_ended_after_the_jobs_were_read_is_not_put_back(course_queue: CourseQueueOnRedis) -> None:
+    """P4: nor is an overwritten queue with nobody left behind."""
+    course_queue.accepted_from_new_students(2)
+    jobs = waiting_jobs(course_queue.client, course_queue.course_id)
+    course_queue.finish(course_queue.head())
+    overwrite(course_queue, "queue")
+    shards = course_queue.settings.queue_shards
+    assert rebuild_course(course_queue.client, course_queue.course_id, shards, jobs, 2).put_back == 0
+    assert not course_queue.client.exists(key_of(course_queue, "queue"))

@@ -12,7 +12,7 @@ from shared.manage.__main__ import app
 from shared.manage.terminal import duration
 from shared.settings import Settings, load_settings
 
-COMMANDS = ["top", "request", "course", "pause", "resume", "drain", "audit", "retire-queues"]
+COMMANDS = ["top", "request", "course", "pause", "resume", "drain", "audit", "rebuild-queue", "retire-queues"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -153,7 +153,7 @@ IN_REDIS = (
         "a wrong type noticed after the push",
         f"{WRONG_TYPES}::test_an_accept_that_meets_a_wrong_type_writes_nothing_and_asked_again_is_one_request",
         ACCEPT_LUA,
-        "  local known_ready = redis.call('SISMEMBER', ready, course_id) == 1\n",
+        "  local known_ready = read('SISMEMBER', ready, course_id) == 1\n",
         "  local known_ready = false\n",
     ),
     mutant(
@@ -216,8 +216,8 @@ IN_REDIS = (
         "queue limit checked after the first write",
         f"{ACCEPT_TESTS}::test_a_full_queue_refuses_without_writing_and_tells_how_long_it_is",
         ACCEPT_LUA,
-        "  local length = redis.call('LLEN', queue)\n",
-        "  redis.call('HINCRBY', course, 'sequence', 1)\n  local length = redis.call('LLEN', queue)\n",
+        "  local length = read('LLEN', queue)\n",
+        "  redis.call('HINCRBY', course, 'sequence', 1)\n  local length = read('LLEN', queue)\n",
     ),
     mutant(
         "a course no longer ready while requests wait",

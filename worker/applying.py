@@ -4,7 +4,7 @@ What the data of a single request breaks is narrowed down to that request, which
 Where not even that can be written, the course's own rows are damaged: it is held, and the rest of the round goes on.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -35,6 +35,28 @@ class AppliedRound:
     finished: list[tuple[QueueEntry, Outcome]] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
     held: dict[str, str] = field(default_factory=dict)
+
+
+def apply_rounds(
+    connection: Connection, entries: Sequence[QueueEntry], size: int, worker: str
+) -> Iterator[AppliedRound]:
+    """Apply the entries in rounds of at most `size`. What is left over of a course keeps the rest of it waiting.
+
+    Raises as `apply_round`.
+    """
+    while entries:
+        applied = apply_round(connection, entries[:size], worker)
+        entries = _without_left_over(entries[size:], entries[:size], applied)
+        yield applied
+
+
+def _without_left_over(
+    later: Sequence[QueueEntry], earlier: Sequence[QueueEntry], applied: AppliedRound
+) -> Sequence[QueueEntry]:
+    """The later entries without those of courses of whose earlier ones something was left over."""
+    finished = {(entry.course_id, entry.raw_id) for entry, _ in applied.finished}
+    left_over = {entry.course_id for entry in earlier if (entry.course_id, entry.raw_id) not in finished}
+    return [entry for entry in later if entry.course_id not in left_over]
 
 
 def apply_round(connection: Connection, entries: Sequence[QueueEntry], worker: str) -> AppliedRound:
@@ -71,9 +93,7 @@ def _apply_halves(connection: Connection, entries: Sequence[QueueEntry], worker:
     """Apply the earlier half, then the later one without the courses of which the earlier half left something over."""
     middle = len(entries) // 2
     earlier = apply_round(connection, entries[:middle], worker)
-    finished = {(entry.course_id, entry.raw_id) for entry, _ in earlier.finished}
-    held = {entry.course_id for entry in entries[:middle] if (entry.course_id, entry.raw_id) not in finished}
-    rest = [entry for entry in entries[middle:] if entry.course_id not in held]
+    rest = _without_left_over(entries[middle:], entries[:middle], earlier)
     later = apply_round(connection, rest, worker)
     return AppliedRound(
         earlier.finished + later.finished, earlier.problems | later.problems, earlier.held | later.held

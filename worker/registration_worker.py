@@ -37,11 +37,12 @@ from shared.garbage import spare_startup_objects
 from shared.rules import Status
 from shared.settings import Settings
 from shared.store.statement_times import observe_statements
-from shared.tracing import RoundTimes, tracer_of
-from worker.applying import AppliedRound, apply_round
+from shared.tracing import tracer_of
+from worker.applying import AppliedRound, apply_rounds
 from worker.exporter import export_metrics
 from worker.holding import HeldCourses
 from worker.ownership import ShardOwner
+from worker.publishing import Publisher
 from worker.records import Stopwatch, count_round, log_committed, log_published
 from worker.turns import Turns
 
@@ -51,6 +52,8 @@ HEARTBEAT_INTERVAL_S = 1.0
 # A killed worker leaves the dashboard this long after its last heartbeat.
 HEARTBEAT_TTL_S = 10
 RETRY_PAUSE_MIN_S = 0.01
+# While a round is applied, the outcomes of the one before are published (ADR 0019).
+ROUNDS_PER_LOOK = 2
 
 
 class RegistrationWorker(Worker):
@@ -62,6 +65,7 @@ class RegistrationWorker(Worker):
         self._settings = settings
         self._owner = ShardOwner(observe_statements(owner_engine(settings, name)), settings, os.getpid())
         self._queues = CourseQueues(self.connection, settings, name)
+        self._publisher = Publisher(self._queues)
         self._wake_ups = WakeUps(self.connection)
         self._turns = Turns(settings.round_size_max)
         self._tracer = tracer_of(settings, "registration-worker")
@@ -145,7 +149,7 @@ class RegistrationWorker(Worker):
                 # Who cannot see the queues must not keep them from those who can.
                 self.connection.ping()
             self._owner.refresh()
-            worked = self._round()
+            worked = self._rounds()
             self._heartbeat_if_due()
             self._retry_pause_s = RETRY_PAUSE_MIN_S
             if not worked:
@@ -166,36 +170,47 @@ class RegistrationWorker(Worker):
             self._owner.give_up()
             self._pause("worker", error)
 
-    def _round(self) -> bool:
-        """Apply one round; False when nothing was ready or nothing could be locked."""
+    def _rounds(self) -> bool:
+        """Apply what stands at the heads of our queues; False when nothing was ready or nothing could be locked."""
         watch = Stopwatch()
         ready = self._queues.ready_courses(sorted(self._owner.owned))
         chosen = self._turns.next_round(self._held.worth_trying(ready, time.monotonic()))
-        entries = self._queues.peek(chosen, self._settings.round_size_max)
+        size = self._settings.round_size_max
+        entries = self._queues.peek(chosen, ROUNDS_PER_LOOK * size)
         self._tell_whether_paused()
         self._tell_wrong_keys(self._queues.wrong_keys)
         if not entries:
             self._held.settle(AppliedRound(), self._queues.held, time.monotonic())
             return False
-        took_s = watch.lap("peek")
-        applied = apply_round(self._owner.connection, entries, self.name)
-        self._held.settle(applied, self._queues.held, time.monotonic())
-        if not applied.finished:
-            return False
-        apply_s = watch.lap("apply")
-        took_s += apply_s
+        took_s, worked = watch.lap("peek"), False
+        try:
+            for applied in apply_rounds(self._owner.connection, entries, size, self.name):
+                apply_s = watch.lap("apply")
+                self._held.settle(applied, self._queues.held, time.monotonic())
+                if applied.finished:
+                    self._publish(applied, apply_s, took_s + apply_s)
+                    took_s, worked = 0.0, True
+        finally:
+            self._end_publishing()
+        return worked
+
+    def _publish(self, applied: AppliedRound, apply_s: float, took_s: float) -> None:
+        """Begin to publish a round's outcomes, after those of the one before."""
         log_committed(applied.finished, self.name)
-        pace_us = int(took_s * 1_000_000 / len(applied.finished))
-        wrong_keys = self._queues.finish(applied.finished, applied.problems, pace_us)
-        publish_s = watch.lap("publish")
-        self._tell_wrong_keys(wrong_keys)
-        log_published(applied.finished, self.name)
-        if self._tracer is not None:
-            outcomes = [outcome for _, outcome in applied.finished]
-            self._tracer.applied(outcomes, RoundTimes.ending_now(apply_s, publish_s))
-        count_round(applied.finished)
         self._count([outcome.status for _, outcome in applied.finished], took_s)
-        return True
+        self._end_publishing()
+        self._publisher.begin(applied, apply_s, int(took_s * 1_000_000 / len(applied.finished)))
+
+    def _end_publishing(self) -> None:
+        published = self._publisher.end()
+        if published is None:
+            return
+        finished = published.applied.finished
+        self._tell_wrong_keys(published.wrong_keys)
+        log_published(finished, self.name)
+        if self._tracer is not None:
+            self._tracer.applied([outcome for _, outcome in finished], published.times)
+        count_round(finished)
 
     def _tell_whether_paused(self) -> None:
         """Log it, and show RQ at once."""

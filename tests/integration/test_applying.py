@@ -28,7 +28,7 @@ from tests.integration.submissions import (
     verdicts,
 )
 from tests.reference_model import ReferenceCourse
-from worker.applying import apply_round
+from worker.applying import apply_rounds, apply_round
 
 ENROLLED = ("APPLIED", "ENROLLED", None)
 DROPPED = ("APPLIED", "DROPPED", None)
@@ -413,6 +413,37 @@ def test_a_course_that_is_held_while_a_round_is_narrowed_down_keeps_its_order(
     in_ledger = ledger_ids(engine, queue.course_id)[1:]
     assert in_ledger == ids(entries)[: len(in_ledger)]
     assert finished_ids(applied) == in_ledger
+
+
+def test_entries_in_several_rounds_are_applied_in_order(
+    engine: Engine, worker_connection: Connection, queue_of: QueueFactory, make_students: StudentFactory
+) -> None:
+    """P3: none has more entries than its size, and each is committed before the next is begun."""
+    queue = queue_of(10, 0)
+    entries = [queue.register(student) for student in make_students(7)]
+    committed = []
+    for applied in apply_rounds(worker_connection, entries, 3, "test-worker"):
+        assert ledger_ids(engine, queue.course_id) == [*committed, *finished_ids(applied)]
+        committed += finished_ids(applied)
+    assert committed == ids(entries)
+
+
+def test_of_a_course_that_is_held_during_one_round_nothing_is_applied_in_the_next(
+    engine: Engine, worker_connection: Connection, queue_of: QueueFactory, make_students: StudentFactory
+) -> None:
+    """P3, rule B: its later requests do not overtake the earlier ones, and no other course waits for it."""
+    held, free = queue_of(10, 0), queue_of(10, 0)
+    entries = [held.register(student) for student in make_students(5)]
+    others = [free.register(student) for student in make_students(2)]
+    with engine.connect() as holder:
+        hold_row(holder, held.course_id)
+        turn = apply_rounds(worker_connection, [*entries, *others], 3, "test-worker")
+        first = next(turn)
+        holder.rollback()
+        rest = [request_id for applied in turn for request_id in finished_ids(applied)]
+    assert finished_ids(first) == []
+    assert rest == ids(others)
+    assert ledger_ids(engine, held.course_id) == []
 
 
 def test_a_database_that_goes_away_ends_no_request(

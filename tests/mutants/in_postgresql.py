@@ -128,8 +128,15 @@ IN_POSTGRESQL = (
         "order lost when a course is held while a round is narrowed down",
         f"{APPLYING_TESTS}::test_a_course_that_is_held_while_a_round_is_narrowed_down_keeps_its_order",
         APPLYING,
-        "rest = [entry for entry in entries[middle:] if entry.course_id not in held]",
-        "rest = list(entries[middle:])",
+        "return [entry for entry in later if entry.course_id not in left_over]",
+        "return list(later)",
+    ),
+    mutant(
+        "order lost when a course is held between two rounds",
+        f"{APPLYING_TESTS}::test_of_a_course_that_is_held_during_one_round_nothing_is_applied_in_the_next",
+        APPLYING,
+        "        entries = _without_left_over(entries[size:], entries[:size], applied)\n",
+        "        entries = entries[size:]\n",
     ),
     mutant(
         "a damaged course stops its worker",
@@ -158,8 +165,8 @@ IN_POSTGRESQL = (
         (
             Edit(
                 WORKER,
-                "apply_round(self._owner.connection, entries, self.name)",
-                "apply_round(self._writer, entries, self.name)",
+                "apply_rounds(self._owner.connection, entries, size, self.name)",
+                "apply_rounds(self._writer, entries, size, self.name)",
             ),
             Edit(
                 WORKER,

@@ -19,10 +19,9 @@ PEEK_TESTS = "tests/integration/test_peek_script.py"
 REPLICA_TESTS = "tests/integration/test_replicas.py"
 WRONG_TYPES = "tests/integration/test_wrong_types.py"
 
-APPLY = "        applied = apply_round(self._owner.connection, entries, self.name)\n"
+PEEKED = '        took_s, worked = watch.lap("peek"), False\n'
+FINALLY = "        finally:\n            self._end_publishing()\n        return worked\n"
 REQUEUE_AND_RAISE = (
-    "        try:\n"
-    "            applied = apply_round(self._owner.connection, entries, self.name)\n"
     "        except SQLAlchemyError:\n"
     "            for entry in entries:\n"
     "                self.connection.lrem(keys.queue(entry.course_id), 1, entry.raw_id)\n"
@@ -53,9 +52,9 @@ IN_REDIS = (
         "remove before commit",
         "tests/faults/test_round.py::test_until_a_round_is_committed_its_requests_stand_in_their_queue",
         WORKER,
-        APPLY,
+        PEEKED,
         "        for entry in entries:\n"
-        "            self.connection.lrem(keys.queue(entry.course_id), 1, entry.raw_id)\n" + APPLY,
+        "            self.connection.lrem(keys.queue(entry.course_id), 1, entry.raw_id)\n" + PEEKED,
     ),
     mutant(
         "remove by count",
@@ -68,15 +67,15 @@ IN_REDIS = (
         "requeue at the tail on error",
         "tests/faults/test_round.py::test_after_an_error_the_queue_stands_as_it_stood",
         WORKER,
-        APPLY,
-        REQUEUE_AND_RAISE,
+        FINALLY,
+        REQUEUE_AND_RAISE + FINALLY,
     ),
     mutant(
         "requeue at the tail on error, in some history",
         "tests/faults/test_any_history.py::test_any_history_ends_as_the_reference_model_says",
         WORKER,
-        APPLY,
-        REQUEUE_AND_RAISE,
+        FINALLY,
+        REQUEUE_AND_RAISE + FINALLY,
     ),
     Mutant(
         "sequence and push not atomic",

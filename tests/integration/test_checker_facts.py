@@ -37,3 +37,23 @@ def test_the_first_request_of_a_life_of_redis_tells_how_it_began(
     [course] = read_courses(settings.database_url, [here.course_id])
     assert [row.generation for row in course.ledger] == [life, here.generation]
     assert course.lives == {life: 5}
+
+
+def test_a_restored_life_of_redis_is_known_by_any_course_that_counts_on(
+    apply: Apply, settings: Settings, queue_of: QueueFactory, make_students: StudentFactory
+) -> None:
+    """Its first request may be in a course never used before, where the sequence is 1. No course is its own witness."""
+    (ann,) = make_students(1)
+    unused, one, other = (queue_of(1, 1) for _ in range(3))
+    life = str(uuid4())
+
+    def lives() -> list[object]:
+        courses = read_courses(settings.database_url, [one.course_id, other.course_id])
+        by_course = {course.course_id: course.lives.get(life) for course in courses}
+        return [by_course[one.course_id], by_course[other.course_id]]
+
+    first = QueueOf(unused.course_id, life).register(ann, request_id=life, raw_id=life.encode(), sequence=1)
+    apply([first, QueueOf(one.course_id, life).register(ann, sequence=3)])
+    assert lives() == [1, None]
+    apply([QueueOf(other.course_id, life).register(ann, sequence=2)])
+    assert lives() == [2, 3]

@@ -86,7 +86,8 @@ class LedgerRow:
 class CourseFacts:
     """A course, its roster as student -> (status, reserve position), and its ledger by applied index.
 
-    `lives` tells of each generation in the ledger which sequence its very first request had, in whatever course.
+    `lives` tells of each generation in the ledger the highest sequence with which it began in another course, or here with
+    its very first request.
     """
 
     course_id: str

@@ -65,9 +65,9 @@ def check_sequences(course: CourseFacts, told: Mapping[str, int]) -> Iterator[Vi
 def _first_after_a_restore(found: int, last: int) -> int:
     """Where a generation had to begin in a course whose last sequence before it is known.
 
-    A life of Redis that begins with nothing counts every course from 1, its own first request included. One that began
-    with another number was restored from a copy and counts on from there. The copy may be older than the ledger, so any
-    number up to the next one is right; a later one means that what the copy held in between was never applied.
+    A life of Redis that begins with nothing counts every course from 1. One that began any course with another number was
+    restored from a copy and counts on in all that the copy knew. The copy may be older than the ledger, so any number up
+    to the next one is right; a later one means that what the copy held in between was never applied.
     """
     return min(found, last + 1)
 

@@ -38,10 +38,18 @@ LEDGER = """
      ORDER BY course_id, applied_index
 """
 
+# A course is no evidence for itself, or what it lost at the beginning of a life would be excused by its own gap; only the
+# request after which the life is named tells of its own course, too.
 LIVES = """
-    SELECT DISTINCT r.course_id::text, r.generation::text, f.sequence
-      FROM registration_requests r JOIN registration_requests f ON f.request_id = r.generation
-     WHERE r.course_id = ANY(%s::uuid[]) AND f.sequence IS NOT NULL
+    WITH begun AS (
+        SELECT course_id, generation, min(sequence) AS sequence, bool_or(request_id = generation) AS first
+          FROM registration_requests WHERE sequence IS NOT NULL
+         GROUP BY course_id, generation
+    )
+    SELECT here.course_id::text, generation::text, max(there.sequence) AS sequence
+      FROM begun here JOIN begun there USING (generation)
+     WHERE here.course_id = ANY(%s::uuid[]) AND (there.course_id <> here.course_id OR there.first)
+     GROUP BY here.course_id, generation
 """
 
 
@@ -110,7 +118,6 @@ def read_courses(database_url: str, course_ids: Sequence[str]) -> list[CourseFac
             courses = _select(cursor, COURSES, course_ids)
             rosters = _select(cursor, ROSTERS, course_ids)
             ledger = _select(cursor, LEDGER, course_ids)
-            # A life of Redis is named after its first request.
             lives = _select(cursor, LIVES, course_ids)
     return [_course(course, rosters, ledger, lives) for course in courses]
 

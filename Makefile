@@ -42,9 +42,10 @@ lock: $(VENV)/.dev-installed ## Resolve every package below the requirements int
 	$(PY) -m uv pip compile --quiet --universal --python-version 3.11 $(if $(UPGRADE),--upgrade) \
 		--no-annotate --custom-compile-command "make lock" --output-file constraints.txt requirements-dev.txt
 
-lint: $(VENV)/.dev-installed ## Check style, formatting and the safety of migrations
+lint: $(VENV)/.dev-installed ## Check style, formatting, that every test can be collected, and the safety of migrations
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	@collected=$$($(PY) -m pytest --collect-only -qq) || { echo "$$collected"; exit 1; }
 	@$(PY) -m alembic upgrade head --sql >.squawk.sql && $(VENV)/bin/squawk .squawk.sql; \
 		status=$$?; rm -f .squawk.sql; exit $$status
 

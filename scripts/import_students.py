@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 from scripts.csv_rows import FirstLines, Problems, RowReader, read_rows
 from scripts.terminal import problems_told, progress_bar, say
 from shared.database import command_engine, reading, writing
-from shared.errors import ImportFileError
+from shared.errors import ImportFileError, RegistrationSystemError
 from shared.security import PASSWORD_BYTES_MAX, hash_cost, hash_password
 from shared.settings import load_settings
 from shared.store import imports
@@ -57,8 +57,7 @@ def import_students(
     """
     with problems_told():
         settings = load_settings()
-        if cost is not None and cost > settings.bcrypt_cost:
-            raise ImportFileError([f"--cost {_too_dear(cost, settings.bcrypt_cost)}"])
+        cost = permitted_cost(cost, settings.bcrypt_cost)
         credentials, ready = read_students(file, settings.bcrypt_cost)
         engine = command_engine(settings, "import-students")
         kept = 0
@@ -66,10 +65,18 @@ def import_students(
             credentials, kept = _without_existing(engine, credentials)
         if not ready and credentials:
             workers = min(processes or os.cpu_count() or 1, len(credentials))
-            credentials = hash_all(credentials, cost or settings.bcrypt_cost, workers)
+            credentials = hash_all(credentials, cost, workers)
         write_students(engine, credentials)
         told = f", {kept} existed and were left as they are" if keep_existing else ""
         say(f"{len(credentials)} students written{told}")
+
+
+def permitted_cost(cost: int | None, cost_max: int) -> int:
+    """The cost to hash at: `cost_max` unless a lower one is given. Raises RegistrationSystemError for a higher one."""
+    if cost is not None and cost > cost_max:
+        message = f"--cost {_too_dear(cost, cost_max)}"
+        raise RegistrationSystemError(message)
+    return cost or cost_max
 
 
 def read_students(file: Path, cost_max: int) -> tuple[list[Credential], bool]:

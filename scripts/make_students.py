@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from sqlalchemy import Engine
 
-from scripts.import_students import write_students
+from scripts.import_students import permitted_cost, write_students
 from scripts.server_process import write_private
 from scripts.terminal import problems_told, progress_bar, say
 from shared.database import command_engine, reading
@@ -22,7 +22,8 @@ def make_students(
     count: Annotated[int, typer.Option(min=1, max=999_999, help="How many: LOAD000001 and on.")],
     password: Annotated[str, typer.Option(help="The password of them all.")] = "load-test",  # noqa: S107
     cost: Annotated[
-        int | None, typer.Option(min=4, max=16, help="bcrypt cost; by default BCRYPT_COST.")
+        int | None,
+        typer.Option(min=4, max=16, help="bcrypt cost; by default BCRYPT_COST, and no more than that."),
     ] = None,
     tokens: Annotated[
         Path | None,
@@ -41,7 +42,7 @@ def make_students(
         if settings.environment is Environment.PRODUCTION:
             message = "Students with a shared password are for development only."
             raise RegistrationSystemError(message)
-        shared_hash = hash_password(password, cost or settings.bcrypt_cost)
+        shared_hash = hash_password(password, permitted_cost(cost, settings.bcrypt_cost))
         numbers = [f"LOAD{number:06}" for number in range(1, count + 1)]
         engine = command_engine(settings, "make-students")
         write_students(engine, [(number, shared_hash) for number in numbers])

@@ -243,6 +243,13 @@ def test_passwords_are_not_hashed_dearer_than_the_logins_either(settings: Settin
     assert "--cost 5 is above the BCRYPT_COST of 4" in _one_line(refused)
 
 
+def test_students_for_load_tests_are_not_hashed_dearer_either(settings: Settings) -> None:
+    """Their wrong passwords would tell just as much."""
+    refused = run(settings, "scripts.make_students", "--count", "1", "--cost", "5")
+    assert refused.returncode != 0
+    assert "--cost 5 is above the BCRYPT_COST of 4" in _one_line(refused)
+
+
 def _one_line(done: subprocess.CompletedProcess[str]) -> str:
     """What a command told, as if its terminal had no edge."""
     return " ".join((done.stdout + done.stderr).split())

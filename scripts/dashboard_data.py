@@ -37,7 +37,7 @@ def replace_views(app: Flask, client: redis.Redis) -> None:
 
 
 def _front_page(view: Callable[..., Any], client: redis.Redis) -> Callable[..., Any]:
-    """RQ dashboard's own says `Connection Error` while Redis is away, to what it does not say, and calls that 200."""
+    """RQ dashboard's own is a 200 that says no more than `Connection Error` while Redis is away."""
 
     def front_page(**arguments: Any) -> Any:
         client.ping()

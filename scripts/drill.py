@@ -16,7 +16,7 @@ from rich.table import Table
 from scripts.drill_checks import Looks
 from scripts.drill_dashboard import DrillDashboard
 from scripts.drill_metrics import DrillMetrics
-from scripts.drill_pictures import DrillPictures
+from scripts.drill_pictures import DrillPictures, require_chromium
 from scripts.drill_prometheus import LocalPrometheus, installed
 from scripts.drill_signals import Seen, observe
 from scripts.drill_stack import DrillStack
@@ -56,6 +56,8 @@ def drill(
     # Ended by a supervisor it cleans up like after Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        if pictures is not None:
+            require_chromium()
         with tempfile.TemporaryDirectory(prefix="drill-") as directory, DrillStack(Path(directory)) as stack:
             seen = _run(stack, Path(directory), pictures)
     except ServerError as error:

@@ -35,12 +35,11 @@ def require_chromium() -> None:
 
 
 class DrillPictures:
-    """Files in `folder`, taken while a step's state lasts; of Prometheus only where it is installed."""
+    """Files in `folder`, taken by Chromium while a step's state lasts; of Prometheus only where it is installed."""
 
     def __init__(
         self, stack: DrillStack, dashboard: DrillDashboard, prometheus: LocalPrometheus | None, folder: Path
     ) -> None:
-        require_chromium()
         self._stack = stack
         self._dashboard = dashboard
         self._prometheus = prometheus

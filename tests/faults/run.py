@@ -54,9 +54,9 @@ def main(
     """Inject faults into the whole system under load, and check after each that every promise held.
 
     Run number N has the seed SEED + N; the faults of wires take one wire after the other, from TURN on. A run depends on
-    nothing else but its fault: the report gives for each the command that repeats it. Ctrl-C ends it early and reports what was done. Exit code: 0 every run's fault landed and every
-    promise held, 1 not so, 2 the call is wrong. A fault that this machine cannot do, or whose turn never came, is shown as
-    not run, and fails the suite only with --require-all.
+    nothing else but its fault: the report gives for each the command that repeats it. Ctrl-C ends it early and reports
+    what was done. Exit code: 0 every run's fault landed and every promise held, 1 not so, 2 the call is wrong. A fault
+    that this machine cannot do, or whose turn never came, is shown as not run, and fails the suite only with --require-all.
     """
     try:
         faults = chosen(only)

@@ -49,23 +49,34 @@ def test_expected_pieces_are_found_in_their_order() -> None:
 
 
 @pytest.fixture
-def no_prometheus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A machine without the program, as far as looking for it can tell."""
+def no_programs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A machine without Prometheus and Chromium, as far as looking for them can tell."""
     monkeypatch.setenv("PATH", str(tmp_path))
 
 
 def test_a_summary_without_prometheus_says_that_alerts_were_not_checked(
-    no_prometheus: None, capsys: pytest.CaptureFixture[str]
+    no_programs: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Else a run without them would look as good as one with them."""
     _print([Seen("step", "signal", "ok", "ok", as_expected=True, after_s=0.0)])
     assert "NOT CHECKED" in capsys.readouterr().out
 
 
-def test_a_drill_that_requires_alerts_does_not_begin_without_prometheus(no_prometheus: None) -> None:
+def test_a_drill_that_requires_alerts_does_not_begin_without_prometheus(no_programs: None) -> None:
     """It fails at once, and says what to install."""
     program = typer.Typer()
     program.command()(drill)
     finished = CliRunner().invoke(program, ["--require-alerts"])
     assert finished.exit_code == 1
     assert "apt-get install prometheus" in finished.output
+
+
+def test_a_drill_that_takes_pictures_does_not_begin_without_chromium(
+    no_programs: None, tmp_path: Path
+) -> None:
+    """The whole system would have been started for nothing."""
+    program = typer.Typer()
+    program.command()(drill)
+    finished = CliRunner().invoke(program, ["--pictures", str(tmp_path)])
+    assert finished.exit_code == 1
+    assert "apt-get install chromium" in finished.output

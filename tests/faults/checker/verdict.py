@@ -61,7 +61,10 @@ def check_missing_courses(view: ClientView, courses: Sequence[CourseFacts]) -> l
 def check(
     histories: Sequence[Path], database_url: str, redis_url: str | None, shards: int = SHARDS
 ) -> Verdict:
-    """Read the facts and judge them; `shards` is the system's QUEUE_SHARDS. Raises HistoryError, OSError, psycopg2.Error and redis.RedisError."""
+    """Read the facts and judge them; `shards` is the system's QUEUE_SHARDS.
+
+    Raises HistoryError, OSError, psycopg2.Error and redis.RedisError.
+    """
     view = read_histories(histories)
     course_ids = courses_in(view)
     queues = read_queues(redis_url, course_ids, shards) if redis_url else []

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
+import hypothesis
 import pytest
 import redis
 from alembic import command
@@ -26,6 +27,10 @@ REPOSITORY = Path(__file__).parent.parent
 BCRYPT_COST = 4
 PASSWORD = "correct horse battery staple"
 OPEN_WINDOW = Window(datetime(2020, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
+
+# On a busy machine a property is no less true.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 _numbers = itertools.count(1)
 

@@ -21,7 +21,7 @@ from shared.settings import load_settings
 from shared.store import imports
 
 STUDENT_NUMBER_LENGTH_MAX = 64
-# A higher cost would keep the thread that checks logins busy for minutes.
+# A higher cost would keep a process that checks logins busy for seconds with each.
 BCRYPT_HASH = re.compile(r"\$2[aby]\$(0[4-9]|1[0-6])\$[./A-Za-z0-9]{53}")
 HASHES_PER_TASK = 8
 TASKS_WAITING_PER_PROCESS = 4

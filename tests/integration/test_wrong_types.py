@@ -1,16 +1,21 @@
 """Keys that somebody overwrote with something of another type: each is its own trouble, and nobody else's."""
 
+import asyncio
 import json
 from uuid import uuid4
 
 import pytest
+import redis
 
 from shared.course_queue import keys
+from shared.course_queue.connection import async_client
 from shared.course_queue.inspection import ready_queues
+from shared.course_queue.lookups import Found, look_up
 from shared.course_queue.rebuilding import Rebuilt, rebuild_course, waiting_jobs
+from shared.course_queue.rounds import CourseQueues
 from shared.requests import Poisoned
 from shared.settings import SHARDS_MAX
-from tests.integration.course_queue import CourseQueueOnRedis
+from tests.integration.course_queue import CourseQueueOnRedis, outcome_of
 from tests.integration.test_finish_script import finished_registry, next_message
 
 ACCEPT_READS = ("student", "course", "ready", "queue", "queues", "generation", "kept")
@@ -223,3 +228,43 @@ def test_what_ended_after_the_jobs_were_read_is_not_put_back(course_queue: Cours
     shards = course_queue.settings.queue_shards
     assert rebuild_course(course_queue.client, course_queue.course_id, shards, jobs, 2).put_back == 0
     assert not course_queue.client.exists(key_of(course_queue, "queue"))
+
+
+def test_a_command_that_redis_refuses_for_another_reason_is_not_taken_for_an_overwritten_key(
+    course_queue: CourseQueueOnRedis,
+) -> None:
+    """The heads would never leave the queue while everybody is told that they have ended: the worker has to try again."""
+    client, user = course_queue.client, f"finisher-{uuid4().hex}"
+    course_queue.accepted()
+    entries = course_queue.head()
+    client.acl_setuser(
+        user, enabled=True, passwords=["+secret"], keys="*", channels="*", commands=["+@all", "-lrem"]
+    )
+    pool = client.connection_pool.connection_kwargs | {"username": user, "password": "secret"}
+    try:
+        with redis.Redis(connection_pool=redis.ConnectionPool(**pool)) as restricted:
+            queues = CourseQueues(restricted, course_queue.settings, "restricted")
+            outcomes = [(entry, outcome_of(entry)) for entry in entries]
+            with pytest.raises(redis.exceptions.ResponseError, match="permissions"):
+                queues.finish(outcomes, {}, 1)
+    finally:
+        client.acl_deluser(user)
+    assert course_queue.finish(entries) == []
+    assert course_queue.waiting() == []
+
+
+def test_a_request_is_shown_although_its_courses_counters_are_overwritten(
+    course_queue: CourseQueueOnRedis,
+) -> None:
+    """P7: only how many are ahead of it is not known."""
+    course_queue.accepted_from_new_students(1)
+    request_id = course_queue.accepted()
+    overwrite(course_queue, "course")
+
+    async def shown() -> Found | None:
+        async with async_client(course_queue.settings) as client:
+            return await look_up(client, request_id)
+
+    found = asyncio.run(shown())
+    assert found is not None
+    assert (found.document["status"], found.document["sequence"]) == ("QUEUED", 2)

@@ -8,15 +8,15 @@ local now, now_text, worker, pace = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[6]
 local finished_ttl, failed_ttl = tonumber(ARGV[4]), tonumber(ARGV[5])
 local outcomes, applied, shards, finished, wrong = {}, {}, {}, {}, {}
 
--- A key that somebody overwrote keeps nothing else from being written, nor any outcome from being told.
-local function note(key, reply)
-  wrong[#wrong + 1] = key .. ': ' .. reply.err
-end
-
+-- A key that somebody overwrote keeps nothing else from being written, nor any outcome from being told. Whatever else
+-- Redis refuses is no matter of one key: then nothing more is done, and the worker tries again.
 local function try(command, key, ...)
   local reply = redis.pcall(command, key, ...)
-  if type(reply) == 'table' then
-    note(key, reply)
+  if type(reply) == 'table' and reply.err then
+    if not string.find(reply.err, 'WRONGTYPE', 1, true) then
+      error(reply)
+    end
+    wrong[#wrong + 1] = key .. ': ' .. reply.err
   end
   return reply
 end
@@ -58,15 +58,9 @@ end
 
 for i = 9, #ARGV, 8 do
   local element, request, course, shard, student, sequence, outcome, error = unpack(ARGV, i, i + 7)
-  -- Every request pays for these two, so they are checked here without another call.
-  local queue, waiting = 'rq:queue:course-' .. course, 'cr:student:' .. student
-  local taken = redis.pcall('LREM', queue, 1, element)
-  if type(taken) == 'table' then
-    note(queue, taken)
-  end
-  local forgotten = student ~= '' and redis.pcall('HDEL', waiting, request)
-  if type(forgotten) == 'table' then
-    note(waiting, forgotten)
+  try('LREM', 'rq:queue:course-' .. course, 1, element)
+  if student ~= '' then
+    try('HDEL', 'cr:student:' .. student, request)
   end
   if error == '' then
     finish(request, course, outcome)

@@ -151,6 +151,7 @@ class RegistrationWorker(Worker):
             self._owner.refresh()
             worked = self._rounds()
             self._heartbeat_if_due()
+            self._tell_wrong_keys(self._queues.wrong_keys)
             self._retry_pause_s = RETRY_PAUSE_MIN_S
             if not worked:
                 self._wait_for_work()
@@ -178,7 +179,6 @@ class RegistrationWorker(Worker):
         size = self._settings.round_size_max
         entries = self._queues.peek(chosen, ROUNDS_PER_LOOK * size)
         self._tell_whether_paused()
-        self._tell_wrong_keys(self._queues.wrong_keys)
         if not entries:
             self._held.settle(AppliedRound(), self._queues.held, time.monotonic())
             return False
@@ -246,7 +246,6 @@ class RegistrationWorker(Worker):
             return
         self._heartbeat_due_at = time.monotonic() + HEARTBEAT_INTERVAL_S
         names = self._own_queue_names()
-        self._tell_wrong_keys(self._queues.wrong_keys)
         with self.connection.pipeline() as pipeline:
             if names != self.queue_names():
                 worker_registration.unregister(self, pipeline)

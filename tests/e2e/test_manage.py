@@ -428,6 +428,7 @@ def test_what_waits_behind_an_overwritten_key_is_never_told_as_nothing(
         shown = operator.run("top", "--once")
         assert f"A key in Redis was overwritten: {key}: WRONGTYPE" in shown
         assert "does not answer" not in shown
+        wait_until(lambda: f"{key}: WRONGTYPE" in stack.workers.log(), "a worker names the key")
         client.rename("aside", key)
     assert student.outcome(answer)["result"] == "ENROLLED"
 

@@ -60,8 +60,8 @@ IN_REDIS = (
         "remove by count",
         f"{FINISH_TESTS}::test_removal_is_by_identity_not_by_count",
         FINISH_LUA,
-        "redis.pcall('LREM', queue, 1, element)",
-        "redis.call('LPOP', queue)",
+        "try('LREM', 'rq:queue:course-' .. course, 1, element)",
+        "try('LPOP', 'rq:queue:course-' .. course)",
     ),
     mutant(
         "requeue at the tail on error",

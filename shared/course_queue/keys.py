@@ -50,7 +50,7 @@ REPEATED = "cr:repeated"
 # The only function name a worker of ours takes. It names no importable code on purpose.
 JOB_FUNCTION = "registration.apply"
 # What this release writes, and what its workers read: its own form and that of the release before (ADR 0013). That of
-# the next release waits for its workers; anything beyond is nobody's (ADR 0015).
+# the next release waits for its workers; any other is nobody's (ADR 0015).
 JOB_VERSION = 1
 JOB_VERSIONS_READ = frozenset({1})
 

@@ -154,7 +154,7 @@ class _ForeignEntryError(ValueError):
 
 
 class _OtherReleaseError(ValueError):
-    """The entry is a request in a form that this release does not read."""
+    """The entry is a request in the next release's form, which this one does not read."""
 
 
 def read_entry(course_id: str, raw_id: bytes, data: bytes | None) -> QueueEntry | None:
@@ -189,11 +189,11 @@ def _read_submission(course_id: str, raw_id: bytes, data: bytes) -> Submission:
         message = f"function {str(function)[:80]!r}"
         raise ValueError(message)
     version = _positive(payload["version"])
-    if version > keys.JOB_VERSION + 1:
+    if version == keys.JOB_VERSION + 1:
+        raise _OtherReleaseError
+    if version not in keys.JOB_VERSIONS_READ:
         message = f"version {version}, which is no release's beside this one"
         raise ValueError(message)
-    if version not in keys.JOB_VERSIONS_READ:
-        raise _OtherReleaseError
     request_id = _canonical_uuid(payload["request_id"])
     if request_id.encode() != raw_id or payload["course_id"] != course_id:
         raise _ForeignEntryError(_ForeignEntryError.__doc__)

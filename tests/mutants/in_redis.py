@@ -133,10 +133,10 @@ IN_REDIS = (
     ),
     mutant(
         "any version waited for",
-        "tests/unit/test_read_entry.py::test_a_version_beyond_the_next_release_is_poisoned",
+        "tests/unit/test_read_entry.py::test_a_version_of_no_release_beside_this_one_is_poisoned",
         ROUNDS,
-        "    if version > keys.JOB_VERSION + 1:\n",
-        "    if False:\n",
+        "    if version == keys.JOB_VERSION + 1:\n",
+        "    if version not in keys.JOB_VERSIONS_READ:\n",
     ),
     mutant(
         "a hostile job run",

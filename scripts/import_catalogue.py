@@ -153,8 +153,13 @@ def _report(courses: Sequence[Course], name: str, kept: Sequence[KeptLimit]) -> 
             f" the file says {limit.wanted}",
             style="yellow",
         )
-    seats = sum(course["max_capacity"] for course in courses)
-    say(f"{len(courses)} courses with {seats} seats are in {name}")
+    say(f"{len(courses)} courses with {seats_of(courses, kept)} seats are in {name}")
+
+
+def seats_of(courses: Sequence[Course], kept: Sequence[KeptLimit]) -> int:
+    """How many seats the courses have now, whatever the file says of those that keep their capacity."""
+    wanted: int = sum(course["max_capacity"] for course in courses)
+    return wanted - sum(limit.wanted - limit.stored for limit in kept if limit.column == "max_capacity")
 
 
 if __name__ == "__main__":

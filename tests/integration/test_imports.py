@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine
 
-from scripts.import_catalogue import KeptLimit, parse_window, read_courses, write_courses
+from scripts.import_catalogue import KeptLimit, parse_window, read_courses, seats_of, write_courses
 from scripts.import_students import read_students
 from shared.database import reading, writing
 from shared.errors import ImportFileError
@@ -108,9 +108,8 @@ def test_the_limits_of_a_course_with_a_history_stay_and_are_reported(
     course_id = str(courses_of(engine, semester)["X1"]["id"])
     queue, (student,) = QueueOf(course_id), make_students(1)
     apply([queue.register(student)])
-    kept = load(
-        engine, semester, file_of(tmp_path, HEADER, "X1,CS 101,A,New,,,,9,9", "X2,CS 102,A,Other,,,,9,9")
-    )
+    file = file_of(tmp_path, HEADER, "X1,CS 101,A,New,,,,9,9", "X2,CS 102,A,Other,,,,9,9")
+    kept = load(engine, semester, file)
     courses = courses_of(engine, semester)
     assert [(limit.column, limit.stored, limit.wanted) for limit in kept] == [
         ("max_capacity", 1, 9),
@@ -118,6 +117,7 @@ def test_the_limits_of_a_course_with_a_history_stay_and_are_reported(
     ]
     assert (courses["X1"]["course_name"], courses["X1"]["max_capacity"]) == ("New", 1)
     assert (courses["X2"]["max_capacity"], courses["X2"]["reserve_limit"]) == (9, 9)
+    assert seats_of(read_courses(file), kept) == 1 + 9
     assert roster_of(engine, course_id) == {student: ("ENROLLED", None)}
 
 

@@ -12,7 +12,14 @@ from shared.course_queue.connection import RedisFailure
 from shared.course_queue.inspection import CourseQueue, inspect_queues
 from shared.database import snapshot
 from shared.manage.choice import chosen_course
-from shared.manage.parts import Parts, redis_problem, running_system, tell_missing, wrong_key_text
+from shared.manage.parts import (
+    EXIT_UNAVAILABLE,
+    Parts,
+    redis_problem,
+    running_system,
+    tell_missing,
+    wrong_key_text,
+)
 from shared.manage.terminal import (
     columns,
     console,
@@ -47,6 +54,8 @@ def course(
         else:
             _show(row, roster, queue)
         parts.require_answers(problems)
+        if queue is not None and queue.found.problem:
+            raise typer.Exit(EXIT_UNAVAILABLE)
 
 
 @dataclass(frozen=True, slots=True)

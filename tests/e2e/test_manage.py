@@ -433,6 +433,18 @@ def test_what_waits_behind_an_overwritten_key_is_never_told_as_nothing(
     assert student.outcome(answer)["result"] == "ENROLLED"
 
 
+def test_a_course_whose_queue_cannot_be_shown_is_told_by_the_exit_code_too(
+    stack: Stack, course_id: str, operator: Operator
+) -> None:
+    """As its help promises; the key is named."""
+    key = f"rq:queue:course-{course_id}"
+    with stack.redis() as client:
+        client.set(key, "overwritten")
+        assert key in operator.run("course", course_id, code=UNAVAILABLE)
+        client.delete(key)
+    assert "empty" in operator.run("course", course_id)
+
+
 @pytest.mark.parametrize("key", ["rq:queue:course-{}", "cr:course:{}", "cr:ready:{}"])
 def test_a_request_behind_an_overwritten_key_comes_to_its_outcome_once_the_course_is_rebuilt(
     key: str, stack: Stack, campus: Campus, operator: Operator

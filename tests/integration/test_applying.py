@@ -28,7 +28,7 @@ from tests.integration.submissions import (
     verdicts,
 )
 from tests.reference_model import ReferenceCourse
-from worker.applying import apply_rounds, apply_round
+from worker.applying import apply_round, apply_rounds
 
 ENROLLED = ("APPLIED", "ENROLLED", None)
 DROPPED = ("APPLIED", "DROPPED", None)

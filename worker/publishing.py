@@ -26,12 +26,12 @@ class Publisher:
         self._thread = ThreadPoolExecutor(1, "publisher")
         self._under_way: Future[Published] | None = None
 
-    def begin(self, applied: AppliedRound, apply_s: float, pace_us: int) -> None:
-        """Begin with what a round has committed in `apply_s` seconds; `end` what was begun before, first."""
+    def start(self, applied: AppliedRound, apply_s: float, pace_us: int) -> None:
+        """Publish what a round has committed in `apply_s` seconds; `wait` for what was started before, first."""
         self._under_way = self._thread.submit(self._publish, applied, apply_s, pace_us)
 
-    def end(self) -> Published | None:
-        """Wait for what was begun, if anything was. Raises redis.RedisError when Redis is away."""
+    def wait(self) -> Published | None:
+        """Wait for what was started, if anything was. Raises redis.RedisError when Redis is away."""
         under_way, self._under_way = self._under_way, None
         return under_way.result() if under_way else None
 

@@ -191,18 +191,18 @@ class RegistrationWorker(Worker):
                     self._publish(applied, apply_s, took_s + apply_s)
                     took_s, worked = 0.0, True
         finally:
-            self._end_publishing()
+            self._wait_for_publishing()
         return worked
 
     def _publish(self, applied: AppliedRound, apply_s: float, took_s: float) -> None:
         """Begin to publish a round's outcomes, after those of the one before."""
         log_committed(applied.finished, self.name)
         self._count([outcome.status for _, outcome in applied.finished], took_s)
-        self._end_publishing()
-        self._publisher.begin(applied, apply_s, int(took_s * 1_000_000 / len(applied.finished)))
+        self._wait_for_publishing()
+        self._publisher.start(applied, apply_s, int(took_s * 1_000_000 / len(applied.finished)))
 
-    def _end_publishing(self) -> None:
-        published = self._publisher.end()
+    def _wait_for_publishing(self) -> None:
+        published = self._publisher.wait()
         if published is None:
             return
         finished = published.applied.finished

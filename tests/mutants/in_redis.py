@@ -20,7 +20,7 @@ REPLICA_TESTS = "tests/integration/test_replicas.py"
 WRONG_TYPES = "tests/integration/test_wrong_types.py"
 
 PEEKED = '        took_s, worked = watch.lap("peek"), False\n'
-FINALLY = "        finally:\n            self._end_publishing()\n        return worked\n"
+FINALLY = "        finally:\n            self._wait_for_publishing()\n        return worked\n"
 REQUEUE_AND_RAISE = (
     "        except SQLAlchemyError:\n"
     "            for entry in entries:\n"

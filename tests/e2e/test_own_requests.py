@@ -1,5 +1,6 @@
 """`GET /requests`, `GET /semesters/{id}/my-courses`, and that nobody sees anybody else's."""
 
+import json
 from uuid import uuid4
 
 import pytest
@@ -43,6 +44,23 @@ def test_own_requests_are_newest_first_waiting_and_finished_together(
         for limit in (1, 2, 3, 4, 8, 9):
             assert pages(student, limit) == whole
         assert [student.get(f"/requests/{one['request_id']}").json() for one in whole] == whole
+
+
+def test_a_request_reads_the_same_alone_and_in_the_list(
+    stack: Stack, student: Student, course_id: str
+) -> None:
+    """P7: to the letter, also where a time falls on a whole second."""
+    with stack.held(course_id), stack.redis() as client:
+        answer = student.register(course_id)
+        job = f"rq:job:{answer.json()['request_id']}"
+        *call, payload = json.loads(client.hget(job, "data"))
+        payload["accepted_at_us"] -= payload["accepted_at_us"] % 1_000_000
+        client.hset(job, "data", json.dumps([*call, payload]))
+    assert student.outcome(answer)["accepted_at"].endswith(".000000Z")
+    with stack.redis() as client:
+        client.delete(job)
+    alone = student.get(f"/requests/{answer.json()['request_id']}").json()
+    assert student.get("/requests").json()["requests"] == [alone]
 
 
 @pytest.mark.parametrize("limit", ["0", "201", "x"])

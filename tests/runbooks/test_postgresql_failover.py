@@ -13,8 +13,8 @@ from tests.e2e.waiting import wait_until
 from tests.faults.conftest import WORKERS
 from tests.faults.evidence import check_everything, ledger_of
 from tests.faults.load import Document, Load
-from tests.faults.runbook import Runbook
 from tests.replicas import alter_system, standby_of
+from tests.runbooks.page import Runbook
 
 PAGE, SECTION = "postgresql-failover.md", "Failover to a standby"
 STUDENTS = 24

@@ -42,7 +42,7 @@ def load(stack: Stack, campus: Campus, course_ids: list[str], seed: int) -> Load
 
 def start_worker(stack: Stack, version: int) -> Program:
     """One more worker, of the release with that job version."""
-    worker = stack.launch(["tests.faults.other_release", str(version), "worker"])
+    worker = stack.launch(["tests.runbooks.other_release", str(version), "worker"])
     stack._extra.append(worker)
     return worker
 
@@ -115,7 +115,7 @@ def check_other_tells_the_same(http: httpx.Client, load: Load) -> None:
 def another_release(stack: Stack, version: int) -> Iterator[str]:
     """One more API, of the release with that job version; the block gets its address."""
     port = free_port()
-    program = stack.launch(["tests.faults.other_release", str(version), *api(port)])
+    program = stack.launch(["tests.runbooks.other_release", str(version), *api(port)])
     try:
         url = f"http://127.0.0.1:{port}"
         stack._wait_for_api(program, url)
@@ -169,5 +169,5 @@ def restart_api(stack: Stack, version: int) -> None:
     """End the API as a deployment would, and start it as the release with that job version."""
     stack.api.stop()
     arguments = stack.api.arguments
-    stack._api = stack.launch(["tests.faults.other_release", str(version), *arguments])
+    stack._api = stack.launch(["tests.runbooks.other_release", str(version), *arguments])
     stack._wait_for_api(stack._api, stack.api_url)

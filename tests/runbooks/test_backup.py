@@ -13,7 +13,7 @@ from tests.e2e.campus import Campus
 from tests.e2e.production import ProductionStack
 from tests.faults.conftest import WORKERS
 from tests.faults.load import Load
-from tests.faults.runbook import Runbook
+from tests.runbooks.page import Runbook
 
 PAGE = "backup-and-restore.md"
 STUDENTS = 24

@@ -16,8 +16,8 @@ from tests.faults.evidence import check_roster, check_what_clients_saw, ledger_o
 from tests.faults.load import Load
 from tests.faults.moment import ledger_rows
 from tests.faults.proxy import Direction, Proxy
-from tests.faults.runbook import Runbook
 from tests.replicas import ReplicaValkey
+from tests.runbooks.page import Runbook
 
 PAGE, SECTION = "redis-full-or-lost.md", "Fails over to a replica"
 STUDENTS = 24

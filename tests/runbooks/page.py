@@ -33,7 +33,7 @@ class Runbook:
         folder.mkdir()
         if shutil.which("valkey-cli") is None:
             stand_in = folder / "valkey-cli"
-            stand_in.write_text(f'#!/bin/sh\nexec {sys.executable} -m tests.faults.valkey_cli "$@"\n')
+            stand_in.write_text(f'#!/bin/sh\nexec {sys.executable} -m tests.runbooks.valkey_cli "$@"\n')
             stand_in.chmod(0o755)
         return folder
 

@@ -1,4 +1,4 @@
-"""`python -m tests.faults.other_release VERSION MODULE …`: a program of ours as a release with another job form has it.
+"""`python -m tests.runbooks.other_release VERSION MODULE …`: a program of ours as a release with another job form has it.
 
 The next release writes the next version and reads its own and the one before; so does this, and nothing else differs.
 """

@@ -55,7 +55,8 @@ def test_a_worker_is_alive_though_somebody_overwrote_what_rq_lists(key: str, sta
     wait_until(lambda: exit_code(stack) == 0, "the worker has sent a heartbeat")
     tried_again = stack.workers.log().count("trying again")
     with stack.redis() as client:
-        [worker] = client.smembers("rq:workers")
+        mine = f".{stack.worker_pids()[0]}.".encode()
+        [worker] = [name for name in client.smembers("rq:workers") if mine in name]
         client.delete(key)
         client.set(key, "overwritten")
         seen = client.hget(worker, "last_heartbeat")
@@ -67,4 +68,4 @@ def test_a_worker_is_alive_though_somebody_overwrote_what_rq_lists(key: str, sta
         assert top.wait() == 0
         assert worker.decode().removeprefix("rq:worker:") in top.log()
         client.delete(key)
-        wait_until(lambda: client.smembers("rq:workers") == {worker}, "the worker is listed again")
+        wait_until(lambda: worker in client.smembers("rq:workers"), "the worker is listed again")

@@ -14,6 +14,8 @@ from enum import StrEnum
 from types import TracebackType
 from typing import Self
 
+from tests.e2e.waiting import wait_until
+
 # Set aside for measuring networks (RFC 2544), so that no real neighbour is shadowed.
 NETWORKS = "198.18"
 NETWORKS_COUNT = 256
@@ -95,7 +97,14 @@ class Hosts:
         port = self._port(name)
         _run("ip", "link", "set", "dev", port, "up")
         self._set_forgetful(port, "on")
-        _run("bridge", "link", "set", "dev", port, "state", PORT_FORWARDING)
+        wait_until(lambda: self._forwards(port), f"the link of {name} is up")
+
+    def _forwards(self, port: str) -> bool:
+        """Let the switch use a port; False while the link is only just coming up."""
+        with suppress(HostsError):
+            _run("bridge", "link", "set", "dev", port, "state", PORT_FORWARDING)
+            return True
+        return False
 
     def _set_forgetful(self, port: str, value: str) -> None:
         """Without these a switch delivers only to where it has heard somebody, and hears nobody."""

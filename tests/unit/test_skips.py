@@ -33,7 +33,8 @@ def test_a_skip_is_a_failure_unless_its_reason_is_excused(
     environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     if excused is not None:
         environment[VARIABLE] = excused
-    options = ("-c", os.devnull, "-p", "tests.skips", "--continue-on-collection-errors")
+    # Without the summary: whether it says a reason again, and how much of it, depends on the terminal and on CI.
+    options = ("-c", os.devnull, "-p", "tests.skips", "--continue-on-collection-errors", "-rN")
     command = [sys.executable, "-m", "pytest", *options, str(tmp_path)]
     done = subprocess.run(
         command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False

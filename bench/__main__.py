@@ -46,15 +46,19 @@ def main(
     with _progress(console) as progress:
         task = progress.add_task("starting servers", total=None)
 
-        def run(steps: Iterable[Step]) -> None:
-            _run([step for step in steps if only in step.name], results, progress, task)
+        def chosen(steps: Iterable[Step]) -> list[Step]:
+            return [step for step in steps if only in step.name]
+
+        def run(steps: list[Step]) -> None:
+            _run(steps, results, progress, task)
 
         if scale.ledger_sizes:
             with prepared_ground(DATA_DIR, scale.students) as ground:
-                run(growth.steps(ground, scale))
+                run(chosen(growth.steps(ground, scale)))
         with prepared_ground(DATA_DIR, scale.students) as ground:
-            run(programme.rounds(ground, scale))
-            run(programme.after_the_knee_is_known(ground, scale, results))
+            run(chosen(programme.rounds(ground, scale)))
+            later = chosen(programme.after_the_knee_is_known(ground, scale, results))
+            run(programme.with_the_knee(ground, scale, results, later))
     print_report(results, console)
     write_json(results, json_file)
     write_pictures(results, pictures)

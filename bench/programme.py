@@ -1,6 +1,6 @@
 """The order of a run: contestants take turns within each round, so that whatever else the machine does meets them all."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 from bench import accepting, amplification, applying, end_to_end
@@ -8,7 +8,7 @@ from bench.contestants import EMPTY_POST, ONE_STATEMENT, OURS, OURS_ACCEPTING, R
 from bench.ground import Ground
 from bench.scale import Scale
 from bench.steps import Step
-from bench.trials import Results
+from bench.trials import Results, Trial
 
 
 def rounds(ground: Ground, scale: Scale) -> Iterator[Step]:
@@ -56,11 +56,31 @@ def _accepting(ground: Ground, scale: Scale) -> Iterator[Step]:
 
 def after_the_knee_is_known(ground: Ground, scale: Scale, results: Results) -> Iterator[Step]:
     """What is measured at a part of the most that clients which wait can get."""
-    knee_per_s = results.rate(end_to_end.SPREAD, OURS.name)
+
+    def read(name: str) -> Trial:
+        return accepting.read_my_courses(ground, scale, name, _knee_per_s(results))
+
+    def arrive(percent: int) -> Trial:
+        return end_to_end.open_arrivals(ground, scale, percent, _knee_per_s(results))
+
     for _ in range(scale.rounds):
         for name in accepting.READS_BESIDE:
-            yield Step(name, partial(accepting.read_my_courses, ground, scale, name, knee_per_s))
+            yield Step(name, partial(read, name))
         for percent in scale.knee_percents:
-            run = partial(end_to_end.open_arrivals, ground, scale, percent, knee_per_s)
-            yield Step(f"open arrivals at {percent} %", run)
+            yield Step(f"open arrivals at {percent} %", partial(arrive, percent))
     yield Step("memory", partial(end_to_end.memory, ground, scale))
+
+
+def with_the_knee(ground: Ground, scale: Scale, results: Results, chosen: Sequence[Step]) -> list[Step]:
+    """These steps, after the contest that finds the knee where a run has left that out."""
+    missing = chosen and not _knee_per_s(results)
+    return [*([_many_courses(ground, scale)] if missing else []), *chosen]
+
+
+def _many_courses(ground: Ground, scale: Scale) -> Step:
+    run = partial(end_to_end.contest, ground, scale, OURS, end_to_end.SPREAD, scale.courses)
+    return Step(f"{end_to_end.SPREAD}: {OURS.name}", run)
+
+
+def _knee_per_s(results: Results) -> float:
+    return results.rate(end_to_end.SPREAD, OURS.name)

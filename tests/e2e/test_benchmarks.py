@@ -5,13 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from bench import applying, end_to_end, verdicts
+from bench import accepting, applying, end_to_end, programme, verdicts
 from bench.contestants import EMPTY_POST, ONE_STATEMENT, OURS, ROW_LOCK, SEED_STYLE, Contestant, running
 from bench.demand import introductions, registrations
 from bench.ground import RESERVE_LIMIT, Ground, prepared_ground
 from bench.load import measure
 from bench.scale import QUICK
 from bench.streams import REGISTER_HEADERS, Load, Stream
+from bench.trials import Results
 
 SEATS = 2
 STUDENTS = SEATS + RESERVE_LIMIT + 8
@@ -46,6 +47,21 @@ def test_a_contest_from_start_to_verdict(ground: Ground) -> None:
     assert set(trial.answers) == {"200"}
     assert trial.rate_per_s > 0
     assert set(trial.cost_ms) == {"api", "worker", "postgresql", "valkey"}
+
+
+def test_what_is_measured_at_a_part_of_the_knee_is_not_measured_without_it(ground: Ground) -> None:
+    """A run of a few steps finds the knee first; else it would read my-courses beside a rush of nobody."""
+    results = Results()
+    steps = [
+        step
+        for step in programme.after_the_knee_is_known(ground, TINY, results)
+        if step.name == accepting.RUSH
+    ]
+    knee, *rest = programme.with_the_knee(ground, TINY, results, steps)
+    assert (knee.name, rest) == (f"{end_to_end.SPREAD}: {OURS.name}", steps)
+    assert programme.with_the_knee(ground, TINY, results, []) == []
+    results.trials.append(knee.run())
+    assert programme.with_the_knee(ground, TINY, results, steps) == steps
 
 
 @pytest.mark.parametrize("kind", ["simple", "fork"])

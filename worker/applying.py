@@ -54,6 +54,8 @@ def _without_left_over(
     later: Sequence[QueueEntry], earlier: Sequence[QueueEntry], applied: AppliedRound
 ) -> Sequence[QueueEntry]:
     """The later entries without those of courses of whose earlier ones something was left over."""
+    if len(applied.finished) == len(earlier):
+        return later
     finished = {(entry.course_id, entry.raw_id) for entry, _ in applied.finished}
     left_over = {entry.course_id for entry in earlier if (entry.course_id, entry.raw_id) not in finished}
     return [entry for entry in later if entry.course_id not in left_over]

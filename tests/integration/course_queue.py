@@ -45,10 +45,10 @@ def outcome_of(entry: QueueEntry, status: Status = Status.APPLIED) -> Outcome:
 class CourseQueueOnRedis:
     """Accepts, peeks and finishes one at a time, and looks at the keys from outside."""
 
-    def __init__(self, client: redis.Redis, settings: Settings) -> None:
+    def __init__(self, client: redis.Redis, settings: Settings, course_id: str | None = None) -> None:
         self.client = client
         self.settings = settings
-        self.course_id = str(uuid4())
+        self.course_id = course_id or str(uuid4())
         self.student_id = str(uuid4())
         self.queues = CourseQueues(client, settings, WORKER)
 

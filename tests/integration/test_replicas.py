@@ -6,7 +6,6 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
@@ -22,6 +21,7 @@ from shared.settings import Settings
 from tests.conftest import settings_for
 from tests.e2e.waiting import wait_until
 from tests.integration.acceptors import asked, with_acceptor
+from tests.replicas import ReplicaValkey
 
 NO_DATABASE = "postgresql://nobody@127.0.0.1:1/none"
 
@@ -37,13 +37,13 @@ def primary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalValkey]:
 @pytest.fixture(scope="module")
 def replica(primary: LocalValkey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalValkey]:
     """Its replica, as durable as itself and in step with it."""
-    with LocalValkey(tmp_path_factory.mktemp("replica") / "data", free_port()) as server:
-        with sync_client(settings_for(NO_DATABASE, server.url)) as client:
-            client.config_set("masterauth", urlsplit(primary.url).password or "")
-            client.replicaof("127.0.0.1", primary.port)
-        # In step it is only once its own append-only file has been rewritten.
+    server = ReplicaValkey(tmp_path_factory.mktemp("replica") / "server" / "data", primary)
+    try:
+        server.follow(primary.port)
         wait_until(lambda: acknowledges(primary), "the replica is in step", 30)
         yield server
+    finally:
+        server.stop()
 
 
 def acknowledges(primary: LocalValkey) -> bool:

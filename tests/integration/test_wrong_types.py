@@ -192,7 +192,11 @@ def test_a_sequence_that_only_the_ledger_knows_is_not_given_again(course_queue: 
 
 def test_a_ready_set_is_rebuilt_for_all_courses_of_its_shard(course_queue: CourseQueueOnRedis) -> None:
     """One command mends it, for whichever of them it is given."""
-    others = [CourseQueueOnRedis(course_queue.client, course_queue.settings) for _ in range(300)]
+    course_ids = [str(uuid4()) for _ in range(100)]
+    shards = course_queue.settings.queue_shards
+    new_ids = iter(lambda: str(uuid4()), "")
+    course_ids.append(next(new for new in new_ids if keys.shard_of(new, shards) == course_queue.shard))
+    others = [CourseQueueOnRedis(course_queue.client, course_queue.settings, one) for one in course_ids]
     for queue in (course_queue, *others):
         queue.accepted()
     mates = {queue.course_id for queue in (course_queue, *others) if queue.shard == course_queue.shard}

@@ -18,17 +18,21 @@ from tests.conftest import REPOSITORY
 from tests.unit.test_dockerfiles import of_kind
 
 
-def test_without_a_builder_nothing_was_checked_and_each_is_told_why(tmp_path: Path) -> None:
-    """Silence, or exit code 0, would look like success."""
-    command = [sys.executable, "-m", "scripts.images"]
-    ended = subprocess.run(
-        command,
+def ended_with_path(path: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """`make images` where nothing but the programs of this folder is to be found."""
+    return subprocess.run(
+        [sys.executable, "-m", "scripts.images", *options],
         check=False,
         cwd=REPOSITORY,
-        env=os.environ | {"PATH": str(tmp_path)},
+        env=os.environ | {"PATH": str(path)},
         capture_output=True,
         text=True,
     )
+
+
+def test_without_a_builder_nothing_was_checked_and_each_is_told_why(tmp_path: Path) -> None:
+    """Silence, or exit code 0, would look like success."""
+    ended = ended_with_path(tmp_path)
     assert ended.returncode == EXIT_NOT_CHECKED
     assert ended.stdout == (
         "NOT CHECKED: docker is not installed; podman is not installed; buildah is not installed\n"
@@ -40,15 +44,7 @@ def test_a_builder_that_does_not_answer_is_none(tmp_path: Path) -> None:
     docker = tmp_path / "docker"
     docker.write_text("#!/bin/sh\necho no engine >&2\nexit 1\n")
     docker.chmod(0o755)
-    command = [sys.executable, "-m", "scripts.images", "--builder", "docker"]
-    ended = subprocess.run(
-        command,
-        check=False,
-        cwd=REPOSITORY,
-        env=os.environ | {"PATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-    )
+    ended = ended_with_path(tmp_path, "--builder", "docker")
     assert (ended.returncode, ended.stdout) == (
         EXIT_NOT_CHECKED,
         "NOT CHECKED: docker does not answer: no engine\n",

@@ -177,7 +177,7 @@ class Settings(BaseSettings):
         2.0, description="How old a page of courses with its live counts may be."
     )
     database_pool_size: Annotated[int, Field(ge=1)] = Field(
-        10, description="PostgreSQL connections per API process, for reads."
+        10, description="PostgreSQL connections per API process, opened at its start, for reads."
     )
     read_timeout_ms: Annotated[int, Field(ge=100)] = Field(5_000, description="One SQL statement of the API.")
     wait_max_s: Annotated[int, Field(ge=1, le=30)] = Field(

@@ -7,6 +7,7 @@ import pytest
 
 from tests.e2e.campus import Campus, Student
 from tests.e2e.contract import Contract
+from tests.e2e.operators import Operator
 from tests.e2e.stack import Stack
 
 
@@ -67,3 +68,12 @@ def semester_id(campus: Campus) -> str:
 def course_id(campus: Campus, semester_id: str) -> str:
     """A new course of that semester with one seat and two reserve positions."""
     return campus.course(seats=1, reserve=2, semester_id=semester_id)
+
+
+@pytest.fixture
+def operator(stack: Stack) -> Iterator[Operator]:
+    """Leaves no pause behind."""
+    yield Operator(stack)
+    stack.valkey.start()
+    with stack.redis() as client:
+        client.delete("cr:paused")

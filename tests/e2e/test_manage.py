@@ -1,56 +1,16 @@
 """`python -m shared.manage` on a running system: what it shows, what it changes, and its exit codes."""
 
-import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
 
-from scripts.local_servers import free_port
 from shared.course_queue.keys import shard_of
 from tests.e2e.campus import Campus, Student
+from tests.e2e.operators import NOT_AS_WISHED, UNAVAILABLE, UNKNOWN, Operator
 from tests.e2e.stack import SHARDS, Stack
-from tests.e2e.waiting import wait_until
-
-NOT_AS_WISHED, UNKNOWN, UNAVAILABLE = 1, 2, 3
-
-
-class Operator:
-    """Somebody at a terminal of the running system."""
-
-    def __init__(self, stack: Stack) -> None:
-        self._stack = stack
-
-    def run(self, *arguments: str, code: int = 0, **settings: str) -> str:
-        """What a command prints; fails unless it ends with that exit code."""
-        program = self._stack.launch(["shared.manage", *arguments], **settings)
-        returncode = program.wait(60)
-        output = program.log_path.read_text(encoding="utf-8")
-        assert returncode == code, f"{arguments} ended with {returncode}:\n{output}"
-        return output
-
-    def json(self, *arguments: str, code: int = 0, **settings: str) -> Any:
-        """The same as a document, which is all of what it prints but for lines about what is missing."""
-        printed = self.run(*arguments, "--json", code=code, **settings)
-        return json.loads(printed[printed.index("{") :])
-
-
-def new_ids() -> Iterator[str]:
-    """Ids for new courses, one after the other."""
-    return iter(lambda: str(uuid4()), "")
-
-
-@pytest.fixture
-def operator(stack: Stack) -> Iterator[Operator]:
-    """Leaves no pause behind."""
-    yield Operator(stack)
-    stack.valkey.start()
-    with stack.redis() as client:
-        client.delete("cr:paused")
 
 
 def test_top_shows_queues_ages_and_who_works_on_them(
@@ -126,157 +86,6 @@ def test_the_cause_of_an_outage_is_told_without_the_password(stack: Stack, opera
         assert "never-shown" not in told
 
 
-def test_no_command_goes_by_a_number_of_shards_of_its_own(
-    stack: Stack, campus: Campus, operator: Operator
-) -> None:
-    """What waits is seen, and who works on it, whatever QUEUE_SHARDS says where the operator sits."""
-    wrong = {"QUEUE_SHARDS": "1"}
-    # Its shard is one that the operator's setting does not have.
-    course_id = campus.course(course_id=next(new for new in new_ids() if shard_of(new, SHARDS) > 0))
-    with stack.held(course_id):
-        request_id = campus.student().register(course_id).json()["request_id"]
-        left = operator.run("drain", "--timeout", "0", code=NOT_AS_WISHED, **wrong)
-        picture = operator.json("top", **wrong)
-        course = operator.json("course", course_id, **wrong)
-        shown = operator.run("course", course_id, **wrong)
-        owner = operator.json("request", request_id, **wrong)["owner"]
-    assert "1 requests still wait" in left
-    assert (picture["waiting"], picture["shards"], picture["unowned_shards"]) == (1, SHARDS, 0)
-    assert f"shard {shard_of(course_id, SHARDS)}, " in shown
-    assert f".{stack.worker_pids()[0]}." in course["owner"] == owner
-
-
-@pytest.mark.parametrize("part", ["worker", "api"])
-def test_nobody_starts_with_another_number_of_shards_than_the_running_system(stack: Stack, part: str) -> None:
-    """Both numbers are named, and where to read how it is changed; the system is left as it was."""
-    program = stack.launch(
-        [part, *(["--port", str(free_port())] if part == "api" else [])], QUEUE_SHARDS="32"
-    )
-    assert program.wait(30) != 0
-    told = program.log_path.read_text(encoding="utf-8")
-    assert f"QUEUE_SHARDS is 32, but the system runs with {SHARDS} shards" in told
-    assert "docs/runbooks/rolling-upgrade.md" in told
-    with stack.redis() as client:
-        assert client.get("cr:shards") == str(SHARDS).encode()
-
-
-def test_a_running_system_goes_on_when_redis_has_forgotten_how_many_shards_there_are(
-    stack: Stack, campus: Campus, operator: Operator
-) -> None:
-    """It is asked for at start only; whoever starts next says it again."""
-    with stack.redis() as client:
-        client.flushdb()
-        assert campus.student().registered(campus.course())["result"] == "ENROLLED"
-        assert not client.exists("cr:shards")
-        assert operator.json("top")["shards"] == SHARDS
-        stack.restart_api()
-        assert client.get("cr:shards") == str(SHARDS).encode()
-
-
-def test_a_request_is_told_with_the_counts_it_was_decided_by(campus: Campus, operator: Operator) -> None:
-    """Why did I not get in: who was before, what was taken, when, by which worker."""
-    course_id = campus.course(seats=1, reserve=1, code="STORY 1")
-    first, second, third = campus.students(3)
-    first.registered(course_id)
-    reserved = second.registered(course_id)
-    refused = third.registered(course_id)
-    told = operator.run("request", refused["request_id"])
-    assert "STORY 1 A" in told
-    assert third.number in told
-    assert "1 of 1 seats and 1 of 1 reserve positions were taken" in told
-    assert "REJECTED course_full" in told
-    assert "as number 3 of its course" in told
-    before = operator.json("request", reserved["request_id"])["counts_before"]
-    assert (before["enrolled"], before["reserved"]) == (1, 0)
-
-
-def test_a_request_is_told_with_what_became_of_its_place_later(campus: Campus, operator: Operator) -> None:
-    """A promotion by somebody else's drop belongs to the story of who waited."""
-    course_id = campus.course(seats=1, reserve=1)
-    first, second = campus.students(2)
-    first.registered(course_id)
-    reserved = second.registered(course_id)
-    dropped = first.dropped(course_id)
-    told = operator.run("request", reserved["request_id"])
-    assert "APPLIED RESERVED 1" in told
-    assert "promoted to a seat by another student's drop" in told
-    assert dropped["request_id"] in told
-    assert "ENROLLED" in told.splitlines()[-1]
-    assert second.number in operator.run("request", dropped["request_id"])
-
-
-def test_a_waiting_request_is_told_with_its_place(
-    stack: Stack, campus: Campus, course_id: str, operator: Operator
-) -> None:
-    """How many are before it, and who is to come to it."""
-    with stack.held(course_id):
-        answers = [student.register(course_id) for student in campus.students(3)]
-        told = operator.run("request", answers[2].json()["request_id"])
-    assert "behind 2 others; 3 wait in its queue" in told
-    assert "due in" in told
-    assert f".{stack.worker_pids()[0]}." in told
-
-
-def test_a_window_that_was_moved_later_is_told_as_such(
-    stack: Stack, campus: Campus, operator: Operator
-) -> None:
-    """What is shown is the window as it is now, which need not be the one that a request was judged by."""
-    semester_id = campus.semester()
-    course_id = campus.course(semester_id=semester_id)
-    enrolled = campus.student().registered(course_id)["request_id"]
-    told = operator.run("request", enrolled)
-    assert "window now" in told
-    assert "moved" not in told
-    stack.sql(
-        "UPDATE semesters SET registration_end = now() - interval '1 hour', updated_at = now() WHERE id = %s",
-        semester_id,
-    )
-    assert "moved since the request was decided" in operator.run("request", enrolled)
-    assert operator.json("request", enrolled)["window_moved"] is True
-    # An audit goes by the window as it is, too.
-    stack.sql("UPDATE semesters SET registration_end = now() + interval '1 hour' WHERE id = %s", semester_id)
-
-
-def test_a_refusal_for_a_window_that_was_moved_later_is_told_as_such(
-    stack: Stack, campus: Campus, operator: Operator
-) -> None:
-    """Also the other way round: the request was too late, and the semester has been prolonged since."""
-    semester_id = campus.semester()
-    course_id = campus.course(semester_id=semester_id)
-    with stack.held(course_id):
-        answer = campus.student().register(course_id)
-        stack.sql(
-            "UPDATE semesters SET registration_end = now() - interval '1 hour' WHERE id = %s", semester_id
-        )
-    request_id = answer.json()["request_id"]
-    wait_until(lambda: not stack.waiting_in(course_id), "the queue drains")
-    told = operator.run("request", request_id)
-    assert "registration_closed" in told
-    assert "moved" not in told
-    stack.sql("UPDATE semesters SET registration_end = now() + interval '1 hour' WHERE id = %s", semester_id)
-    assert "moved since the request was decided" in operator.run("request", request_id)
-    stack.sql("UPDATE semesters SET registration_end = now() - interval '1 hour' WHERE id = %s", semester_id)
-
-
-def test_what_postgresql_would_tell_of_a_request_is_unknown_while_it_is_away(
-    stack: Stack, student: Student, course_id: str, operator: Operator
-) -> None:
-    """Neither "nobody" nor a time to wait for; what Redis knows is told, and the exit code says that it is not all."""
-    student.registered(course_id)
-    dropped = student.dropped(course_id)["request_id"]
-    with stack.held(course_id):
-        waiting = student.register(course_id).json()["request_id"]
-        stack.postgres.stop_immediately()
-        told = operator.run("request", waiting, code=UNAVAILABLE)
-        assert operator.json("request", waiting, code=UNAVAILABLE)["owner"] is None
-    assert re.search(r"^worker +unknown$", told, re.MULTILINE)
-    assert "behind 0 others" in told
-    assert "due in" not in told
-    told = operator.run("request", dropped, code=UNAVAILABLE)
-    assert re.search(r"^outcome +APPLIED DROPPED$", told, re.MULTILINE)
-    assert f".{stack.worker_pids()[0]}." in told
-
-
 def test_a_part_that_is_away_is_told_by_the_exit_code_of_what_is_shown_without_it(
     stack: Stack, student: Student, course_id: str, operator: Operator
 ) -> None:
@@ -300,31 +109,6 @@ def test_a_command_does_not_wait_long_for_somebodys_lock(
     with stack.sole_use_of("courses"):
         for arguments in (["course", course_id], ["request", request_id], ["audit", "--course", course_id]):
             assert "lock timeout" in operator.run(*arguments, code=UNAVAILABLE, **limit)
-
-
-def test_a_failed_request_is_told_with_its_problem(
-    stack: Stack, student: Student, course_id: str, operator: Operator
-) -> None:
-    """The text that RQ's failed registry keeps; from the ledger alone, where to look for it."""
-    with stack.held(course_id):
-        request_id = student.register(course_id).json()["request_id"]
-        with stack.redis() as client:
-            client.hset(f"rq:job:{request_id}", "data", b"broken")
-    wait_until(lambda: not stack.waiting_in(course_id), "the queue drains")
-    told = operator.run("request", request_id)
-    assert "FAILED internal_error" in told
-    assert "its payload is not ours" in told
-    with stack.redis() as client:
-        client.delete(f"rq:job:{request_id}", f"rq:results:{request_id}")
-    assert "look for the request id in the workers' logs" in operator.run("request", request_id)
-
-
-def test_a_request_that_never_was_is_told_as_such(stack: Stack, operator: Operator) -> None:
-    """Exit code 2; and 3 while a part that might know it does not answer."""
-    assert "There is no request" in operator.run("request", str(uuid4()), code=UNKNOWN)
-    operator.run("request", "not-an-id", code=UNKNOWN)
-    stack.postgres.stop_immediately()
-    assert "as far as can be told" in operator.run("request", str(uuid4()), code=UNAVAILABLE)
 
 
 def test_a_course_is_told_with_roster_reserve_list_and_queue(
@@ -413,58 +197,6 @@ def test_drain_waits_for_the_queues_and_says_whether_they_are_empty(
     operator.run("resume")
     assert "Nothing waits" in operator.run("drain", "--timeout", "30")
     assert student.get(answer.headers["Location"]).json()["result"] == "ENROLLED"
-
-
-@pytest.mark.parametrize("what", ["queue", "ready"])
-def test_what_waits_behind_an_overwritten_key_is_never_told_as_nothing(
-    what: str, stack: Stack, student: Student, course_id: str, operator: Operator
-) -> None:
-    """Drain does not end well, top names the key, and nobody says that Redis does not answer."""
-    key = f"rq:queue:course-{course_id}" if what == "queue" else f"cr:ready:{shard_of(course_id, SHARDS)}"
-    with stack.held(course_id), stack.redis() as client:
-        answer = student.register(course_id)
-        client.rename(key, "aside")
-        client.set(key, "overwritten")
-        told = operator.run("drain", "--timeout", "0", code=NOT_AS_WISHED)
-        assert "Nothing waits" not in told
-        assert f"A key in Redis was overwritten: {key}: WRONGTYPE" in told
-        shown = operator.run("top", "--once")
-        assert f"A key in Redis was overwritten: {key}: WRONGTYPE" in shown
-        assert "does not answer" not in shown
-        wait_until(lambda: f"{key}: WRONGTYPE" in stack.workers.log(), "a worker names the key")
-        client.rename("aside", key)
-    assert student.outcome(answer)["result"] == "ENROLLED"
-
-
-def test_a_course_whose_queue_cannot_be_shown_is_told_by_the_exit_code_too(
-    stack: Stack, course_id: str, operator: Operator
-) -> None:
-    """As its help promises; the key is named."""
-    key = f"rq:queue:course-{course_id}"
-    with stack.redis() as client:
-        client.set(key, "overwritten")
-        assert key in operator.run("course", course_id, code=UNAVAILABLE)
-        client.delete(key)
-    assert "empty" in operator.run("course", course_id)
-
-
-@pytest.mark.parametrize("key", ["rq:queue:course-{}", "cr:course:{}", "cr:ready:{}"])
-def test_a_request_behind_an_overwritten_key_comes_to_its_outcome_once_the_course_is_rebuilt(
-    key: str, stack: Stack, campus: Campus, operator: Operator
-) -> None:
-    """P2: as the runbook says, while API and workers run."""
-    course_id = campus.course(seats=2)
-    first, second = campus.students(2)
-    name = key.format(shard_of(course_id, SHARDS) if "ready" in key else course_id)
-    with stack.held(course_id), stack.redis() as client:
-        answer = first.register(course_id)
-        client.set(name, "overwritten")
-        assert first.get(answer.headers["Location"]).json()["status"] == "QUEUED"
-        assert "put back" in operator.run("rebuild-queue", course_id)
-    assert first.outcome(answer)["result"] == "ENROLLED"
-    assert second.registered(course_id)["result"] == "ENROLLED"
-    assert "Nothing waits" in operator.run("drain", "--timeout", "30")
-    assert "1 courses, 2 requests, 0 differences" in operator.run("audit", "--course", course_id)
 
 
 def test_the_audit_is_the_same_as_ever(student: Student, course_id: str, operator: Operator) -> None:

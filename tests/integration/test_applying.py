@@ -2,15 +2,13 @@
 
 import itertools
 import random
-from collections.abc import Callable
-from uuid import uuid4
 
 import pytest
 from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared.requests import QueueEntry
-from shared.rules import Status, Window
+from shared.rules import Window
 from tests.conftest import OPEN_WINDOW, CourseFactory, StudentFactory
 from tests.integration.conftest import Apply, QueueFactory
 from tests.integration.submissions import (
@@ -20,7 +18,6 @@ from tests.integration.submissions import (
     QueueOf,
     counts_of,
     finished_ids,
-    hold_row,
     ids,
     ledger_ids,
     ledger_of,
@@ -32,7 +29,6 @@ from worker.applying import apply_round, apply_rounds
 
 ENROLLED = ("APPLIED", "ENROLLED", None)
 DROPPED = ("APPLIED", "DROPPED", None)
-FAILED = ("FAILED", "internal_error", None)
 
 
 def test_requests_are_applied_in_the_order_of_their_queue(
@@ -181,240 +177,6 @@ def test_the_window_is_judged_by_when_a_request_was_accepted(
     ]
 
 
-def test_a_request_for_an_unknown_course_fails_in_its_ledger_row(apply: Apply, engine: Engine) -> None:
-    """P9: it gets an outcome, and so do the next ones of that queue."""
-    queue = QueueOf(str(uuid4()))
-    entries = [queue.register(str(uuid4())), queue.drop(str(uuid4()))]
-    applied = apply(entries)
-    assert verdicts(applied) == [FAILED, FAILED]
-    assert set(applied.problems.values()) == {"its course does not exist"}
-    assert verdicts(apply([queue.poisoned()])) == [FAILED]
-    assert [row.applied_index for row in ledger_of(engine, queue.course_id)] == [1, 2, 3]
-
-
-def test_a_request_of_an_unknown_student_fails_and_the_others_do_not(
-    apply: Apply, engine: Engine, queue_of: QueueFactory, make_students: StudentFactory
-) -> None:
-    """P9: a token outlives its student; the seat goes to the next."""
-    queue, (student,) = queue_of(1, 0), make_students(1)
-    entries = [queue.register(str(uuid4())), queue.register(student)]
-    applied = apply(entries)
-    assert verdicts(applied) == [FAILED, ENROLLED]
-    assert applied.problems == {entries[0].request_id: "its student does not exist"}
-    assert roster_of(engine, queue.course_id) == {student: ("ENROLLED", None)}
-
-
-def test_a_poisoned_entry_fails_at_its_own_place(
-    apply: Apply, engine: Engine, queue_of: QueueFactory, make_students: StudentFactory
-) -> None:
-    """P9: before and after it the queue goes on as if it were not there."""
-    queue, (ann, ben) = queue_of(1, 1), make_students(2)
-    entries: list[QueueEntry] = [queue.poisoned(), queue.register(ann), queue.poisoned(), queue.register(ben)]
-    applied = apply(entries)
-    assert verdicts(applied) == [FAILED, ENROLLED, FAILED, ("APPLIED", "RESERVED", 1)]
-    assert ledger_ids(engine, queue.course_id) == ids(entries)
-    assert set(applied.problems) == {entries[0].request_id, entries[2].request_id}
-
-
-def test_a_broken_constraint_is_narrowed_down_to_the_one_request_that_breaks_it(
-    apply: Apply, engine: Engine, queue_of: QueueFactory, make_students: StudentFactory
-) -> None:
-    """P9: one sequence is in the ledger already; that request fails, every other of the round is applied in order."""
-    queue, other, students = queue_of(10, 0), queue_of(10, 0), make_students(8)
-    apply([queue.register(students[7])])
-    entries = [queue.register(student) for student in students[:3]]
-    entries.append(queue.register(students[3], sequence=1))
-    entries += [queue.register(student) for student in students[4:6]]
-    others = [other.register(student) for student in students]
-    applied = apply([*others[:4], *entries, *others[4:]])
-    assert finished_ids(applied) == ids([*others[:4], *entries, *others[4:]])
-    assert [verdict for verdict in verdicts(applied) if verdict != ENROLLED] == [FAILED]
-    assert list(applied.problems) == [entries[3].request_id]
-    assert "UniqueViolation" in applied.problems[entries[3].request_id]
-    assert ledger_ids(engine, queue.course_id)[1:] == ids(entries)
-    assert ledger_ids(engine, other.course_id) == ids(others)
-    assert [row.applied_index for row in ledger_of(engine, queue.course_id)] == list(range(1, 8))
-
-
-def test_the_problem_of_a_failed_request_names_no_other_student(
-    apply: Apply, queue_of: QueueFactory, make_students: StudentFactory
-) -> None:
-    """What goes to logs and dashboard is the error, not the statement's parameters."""
-    queue, (ann, ben) = queue_of(10, 0), make_students(2)
-    apply([queue.register(ann)])
-    bad = queue.register(ben, sequence=1)
-    (problem,) = apply([queue.register(ann), bad]).problems.values()
-    assert ann not in problem
-    assert len(problem) <= 500
-
-
-def test_a_failed_request_keeps_its_student_in_the_ledger_where_that_can_be_written(
-    apply: Apply, engine: Engine, queue_of: QueueFactory, make_students: StudentFactory
-) -> None:
-    """P7: the student can still find the request; only what breaks the row is left out."""
-    queue, (ann,) = queue_of(1, 0), make_students(1)
-    entry = queue.register(ann)
-    with engine.begin() as connection:
-        connection.execute(
-            text(
-                "INSERT INTO course_registrations (course_id, student_id, status)"
-                " VALUES (:course, :student, 'ENROLLED')"
-            ),
-            {"course": queue.course_id, "student": ann},
-        )
-        connection.execute(
-            text("UPDATE courses SET max_capacity = 0 WHERE id = :id"), {"id": queue.course_id}
-        )
-    apply([entry])
-    (row,) = ledger_of(engine, queue.course_id)
-    assert str(row.student_id) == ann
-
-
-def test_counts_that_cannot_be_are_refused_by_the_database_and_fail_that_request_alone(
-    apply: Apply, engine: Engine, queue_of: QueueFactory, make_students: StudentFactory
-) -> None:
-    """P1 holds with a tampered count that a FAILED row leaves as it is: the CHECK refuses, that request fails alone."""
-    queue, other, (ann, ben) = queue_of(1, 1), queue_of(1, 1), make_students(2)
-    apply([queue.register(ann)])
-    with engine.begin() as connection:
-        connection.execute(
-            text("UPDATE courses SET enrolled_count = 0 WHERE id = :id"), {"id": queue.course_id}
-        )
-    applied = apply([queue.drop(ann), other.register(ben)])
-    assert verdicts(applied) == [FAILED, ENROLLED]
-    assert "never_oversold" in applied.problems[applied.finished[0][0].request_id]
-
-
-def lose_count(connection: Connection, course_id: str) -> None:
-    """The course's next index is one that its ledger has."""
-    connection.execute(text("UPDATE courses SET applied_count = 0 WHERE id = :id"), {"id": course_id})
-
-
-def find_count(connection: Connection, course_id: str) -> None:
-    """As the runbook mends it."""
-    connection.execute(
-        text(
-            "UPDATE courses SET applied_count ="
-            " (SELECT coalesce(max(applied_index), 0) FROM registration_requests WHERE course_id = :id)"
-            " WHERE id = :id"
-        ),
-        {"id": course_id},
-    )
-
-
-def reserve_by_hand(connection: Connection, course_id: str) -> None:
-    """One more on the reserve list than its limit."""
-    connection.execute(
-        text(
-            "INSERT INTO course_registrations (course_id, student_id, status, reserve_position)"
-            " SELECT :id, s.id, 'RESERVED', 2 FROM students s"
-            "  WHERE NOT EXISTS (SELECT 1 FROM course_registrations r"
-            "                     WHERE r.course_id = :id AND r.student_id = s.id)"
-            "  LIMIT 1"
-        ),
-        {"id": course_id},
-    )
-
-
-def remove_by_hand(connection: Connection, course_id: str) -> None:
-    """As it was."""
-    connection.execute(
-        text("DELETE FROM course_registrations WHERE course_id = :id AND reserve_position = 2"),
-        {"id": course_id},
-    )
-
-
-DAMAGES = {
-    "a count below the ledger's": (lose_count, find_count, "applied_index"),
-    "a reserve list above its limit": (reserve_by_hand, remove_by_hand, "reserve_never_overfilled"),
-}
-Damage = tuple[Callable[[Connection, str], None], Callable[[Connection, str], None], str]
-
-
-@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
-def test_a_course_whose_own_rows_are_damaged_is_held_and_every_other_course_is_finished(
-    damage: Damage, apply: Apply, engine: Engine, queue_of: QueueFactory, make_students: StudentFactory
-) -> None:
-    """P9: what refuses even a FAILED row is no request's fault; the course waits, in order, until it is mended."""
-    spoil, mend, sign = damage
-    damaged, others, students = queue_of(1, 1), [queue_of(9, 0) for _ in range(3)], make_students(5)
-    apply([damaged.register(student) for student in students[:2]])
-    with engine.begin() as connection:
-        spoil(connection, damaged.course_id)
-    mine = [damaged.register(students[2]), damaged.register(students[3]), damaged.drop(students[4])]
-    theirs = [queue.register(student) for queue in others for student in students]
-    applied = apply([*theirs[:7], *mine, *theirs[7:]])
-    assert finished_ids(applied) == ids(theirs)
-    assert {outcome.status for _, outcome in applied.finished} == {Status.APPLIED}
-    assert applied.held.keys() == {damaged.course_id}
-    assert sign in applied.held[damaged.course_id]
-    assert len(ledger_ids(engine, damaged.course_id)) == 2
-    with engine.begin() as connection:
-        mend(connection, damaged.course_id)
-    again = apply(mine)
-    assert again.held == {}
-    assert ledger_ids(engine, damaged.course_id)[2:] == finished_ids(again) == ids(mine)
-    assert [reason for _, reason, _ in verdicts(again)] == ["course_full", "course_full", "not_registered"]
-
-
-def test_what_a_damaged_course_has_in_its_ledger_is_finished_all_the_same(
-    apply: Apply, engine: Engine, queue_of: QueueFactory, make_students: StudentFactory
-) -> None:
-    """Else a head of recorded entries, left by a crash, would fill the course's part of every round for good."""
-    damaged, students = queue_of(9, 0), make_students(4)
-    recorded = [damaged.register(student) for student in students[:3]]
-    apply(recorded)
-    with engine.begin() as connection:
-        lose_count(connection, damaged.course_id)
-    applied = apply([*recorded, damaged.register(students[3])])
-    assert finished_ids(applied) == ids(recorded)
-    assert applied.held.keys() == {damaged.course_id}
-
-
-def test_a_course_that_somebody_else_holds_is_left_out_while_the_others_proceed(
-    apply: Apply, engine: Engine, queue_of: QueueFactory, make_students: StudentFactory
-) -> None:
-    """A hot import or a dying worker holds up one course, not the round; nothing of it is said to be finished."""
-    held, free, (ann,) = queue_of(1, 0), queue_of(1, 0), make_students(1)
-    waiting, going = held.register(ann), free.register(ann)
-    with engine.begin() as holder:
-        hold_row(holder, held.course_id)
-        assert finished_ids(apply([waiting, going])) == [going.request_id]
-        assert ledger_ids(engine, held.course_id) == []
-    assert verdicts(apply([waiting])) == [ENROLLED]
-
-
-@pytest.mark.parametrize("held_during", range(1, 18))
-def test_a_course_that_is_held_while_a_round_is_narrowed_down_keeps_its_order(
-    held_during: int,
-    engine: Engine,
-    worker_connection: Connection,
-    queue_of: QueueFactory,
-    make_students: StudentFactory,
-) -> None:
-    """P3, rule B: whoever takes the row between two parts of a round, no later request overtakes an earlier one."""
-    queue, students = queue_of(10, 0), make_students(9)
-    apply_round(worker_connection, [queue.register(students[8])], "test-worker")
-    broken = {2, 7}
-    entries = [
-        queue.register(student, **({"sequence": 1} if place in broken else {}))
-        for place, student in enumerate(students[:8])
-    ]
-    holder, begun = engine.connect(), itertools.count(1)
-
-    def hold_during_one_transaction(_: Connection) -> None:
-        holder.rollback()
-        if next(begun) == held_during:
-            hold_row(holder, queue.course_id)
-
-    event.listen(worker_connection.engine, "begin", hold_during_one_transaction)
-    applied = apply_round(worker_connection, entries, "test-worker")
-    holder.close()
-    in_ledger = ledger_ids(engine, queue.course_id)[1:]
-    assert in_ledger == ids(entries)[: len(in_ledger)]
-    assert finished_ids(applied) == in_ledger
-
-
 def test_entries_in_several_rounds_are_applied_in_order(
     engine: Engine, worker_connection: Connection, queue_of: QueueFactory, make_students: StudentFactory
 ) -> None:
@@ -426,24 +188,6 @@ def test_entries_in_several_rounds_are_applied_in_order(
         assert ledger_ids(engine, queue.course_id) == [*committed, *finished_ids(applied)]
         committed += finished_ids(applied)
     assert committed == ids(entries)
-
-
-def test_of_a_course_that_is_held_during_one_round_nothing_is_applied_in_the_next(
-    engine: Engine, worker_connection: Connection, queue_of: QueueFactory, make_students: StudentFactory
-) -> None:
-    """P3, rule B: its later requests do not overtake the earlier ones, and no other course waits for it."""
-    held, free = queue_of(10, 0), queue_of(10, 0)
-    entries = [held.register(student) for student in make_students(5)]
-    others = [free.register(student) for student in make_students(2)]
-    with engine.connect() as holder:
-        hold_row(holder, held.course_id)
-        turn = apply_rounds(worker_connection, [*entries, *others], 3, "test-worker")
-        first = next(turn)
-        holder.rollback()
-        rest = [request_id for applied in turn for request_id in finished_ids(applied)]
-    assert finished_ids(first) == []
-    assert rest == ids(others)
-    assert ledger_ids(engine, held.course_id) == []
 
 
 def test_a_database_that_goes_away_ends_no_request(

@@ -10,6 +10,7 @@ DATABASE = "shared/database.py"
 MIGRATION = "alembic/versions/0001_initial_schema.py"
 
 APPLYING_TESTS = "tests/integration/test_applying.py"
+HELD_TESTS = "tests/integration/test_held_courses.py"
 RACES = "tests/integration/test_races.py"
 CONSTRAINTS = "tests/integration/test_constraints.py"
 OWNERSHIP_TESTS = "tests/integration/test_ownership.py"
@@ -106,7 +107,7 @@ IN_POSTGRESQL = (
     ),
     mutant(
         "waiting for a course that somebody else holds",
-        f"{APPLYING_TESTS}::test_a_course_that_somebody_else_holds_is_left_out_while_the_others_proceed",
+        f"{HELD_TESTS}::test_a_course_that_somebody_else_holds_is_left_out_while_the_others_proceed",
         STORE,
         "FOR UPDATE OF c SKIP LOCKED",
         "FOR UPDATE OF c",
@@ -126,28 +127,28 @@ IN_POSTGRESQL = (
     ),
     mutant(
         "order lost when a course is held while a round is narrowed down",
-        f"{APPLYING_TESTS}::test_a_course_that_is_held_while_a_round_is_narrowed_down_keeps_its_order",
+        f"{HELD_TESTS}::test_a_course_that_is_held_while_a_round_is_narrowed_down_keeps_its_order",
         APPLYING,
         "return [entry for entry in later if entry.course_id not in left_over]",
         "return list(later)",
     ),
     mutant(
         "order lost when a course is held between two rounds",
-        f"{APPLYING_TESTS}::test_of_a_course_that_is_held_during_one_round_nothing_is_applied_in_the_next",
+        f"{HELD_TESTS}::test_of_a_course_that_is_held_during_one_round_nothing_is_applied_in_the_next",
         APPLYING,
         "        entries = _without_left_over(entries[size:], entries[:size], applied)\n",
         "        entries = entries[size:]\n",
     ),
     mutant(
         "a damaged course stops its worker",
-        f"{APPLYING_TESTS}::test_a_course_whose_own_rows_are_damaged_is_held_and_every_other_course_is_finished",
+        f"{HELD_TESTS}::test_a_course_whose_own_rows_are_damaged_is_held_and_every_other_course_is_finished",
         APPLYING,
         "        applied = _try(connection, [poisoned], worker)\n",
         "        applied = _apply(connection, [poisoned], worker)\n",
     ),
     mutant(
         "a damaged course passed over",
-        f"{APPLYING_TESTS}::test_a_course_whose_own_rows_are_damaged_is_held_and_every_other_course_is_finished",
+        f"{HELD_TESTS}::test_a_course_whose_own_rows_are_damaged_is_held_and_every_other_course_is_finished",
         APPLYING,
         "AppliedRound(held={entry.course_id: applied})",
         "AppliedRound()",

@@ -19,10 +19,10 @@ from api.dependencies import (
     services_of,
 )
 from api.documentation import LOCATION, POLL_AFTER, PREFERENCE_APPLIED, page_responses, problem_responses
+from api.hot_routes import SubmissionRoute
 from api.problems import Problem, not_found
 from api.schemas import WAITING_EXAMPLE, Course, RegistrationRequest
 from api.services import Services
-from api.submission_route import SubmissionRoute
 from api.tracking import (
     LOOK_AGAIN_S,
     Document,

@@ -60,7 +60,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     problems.install(app)
     # Directly on the application and before all others: looking a route up in included routers costs more than our work.
-    app.router.routes[:0] = courses.submissions.routes
+    app.router.routes[:0] = [*courses.submissions.routes, *semesters.own.routes]
     for module in (auth, semesters, courses, requests, operations):
         app.include_router(module.router)
     app.add_middleware(BodyLimit, max_bytes=settings.request_body_max_bytes)

@@ -4,15 +4,16 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from api.dependencies import CurrentStudent, SemesterId, ServicesOf
+from api.dependencies import CurrentStudent, SemesterId, ServicesOf, services_of
 from api.documentation import page_responses, problem_responses
+from api.hot_routes import HotRoute
 from api.problems import not_found
 from api.schemas import CoursePage, Id, MyCourses, PlainText, Semester, Semesters
 from shared.store import catalogue, students
 
-router = APIRouter(
-    prefix="/semesters", tags=["semesters"], responses=problem_responses("database_unavailable")
-)
+RESPONSES = problem_responses("database_unavailable")
+router = APIRouter(prefix="/semesters", tags=["semesters"], responses=RESPONSES)
+own = APIRouter(prefix="/semesters", tags=["semesters"], responses=RESPONSES, route_class=HotRoute)
 
 
 @router.get("/", summary="All semesters", response_model=Semesters, responses=page_responses())
@@ -73,15 +74,15 @@ async def list_courses(  # noqa: PLR0913, PLR0917 - a parameter of the query eac
     return await services.pages.answer(request, (semester_id, search, limit, after), make)
 
 
-@router.get(
+@own.get(
     "/{semester_id}/my-courses",
     summary="My registrations",
     response_model=MyCourses,
     responses=problem_responses("invalid_token", "not_found", "invalid_input"),
 )
-async def my_courses(services: ServicesOf, student: CurrentStudent, semester_id: SemesterId) -> Response:
+async def my_courses(request: Request, student: CurrentStudent, semester_id: SemesterId) -> Response:
     """The student's own seats and reserve positions in this semester."""
-    rows = await services.database.read(students.my_courses, student.student_id, semester_id)
+    rows = await services_of(request).database.read(students.my_courses, student.student_id, semester_id)
     if rows is None:
         raise not_found("semester")
     # Serialized here, once: FastAPI would validate it again.

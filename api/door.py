@@ -3,6 +3,7 @@
 A storm of them arrives in one instant, and whatever one turn of the event loop does with it keeps registrations waiting.
 """
 
+import asyncio
 from collections import deque
 from functools import cache
 from http import HTTPStatus
@@ -16,8 +17,10 @@ from shared import metrics
 LOGIN = b"POST /auth/"
 HASHING = "hashing"
 """Where the state of the application's lifespan holds the hashing pool."""
-# Logins looked at in one turn of the event loop, which takes less than a millisecond for them.
-ADMITTED_PER_TURN = 8
+# How many logins are looked at together, and how long the next ones wait: far faster than passwords can be hashed, and
+# slow enough that Redis and others have the processor in between.
+ADMITTED_TOGETHER = 8
+ADMISSION_PAUSE_S = 0.005
 # The client hangs up at `Connection: close`; had we done so at once, it might lose the answer while it still sends.
 HANG_UP_S = 5.0
 
@@ -27,18 +30,21 @@ class Lobby:
 
     def __init__(self) -> None:
         self._waiting: deque[Door] = deque()
+        self._pausing = False
 
     def enter(self, connection: "Door") -> None:
         """Wait behind those who came before."""
         self._waiting.append(connection)
-        if len(self._waiting) == 1:
-            connection.loop.call_soon(self._admit)
+        if not self._pausing:
+            self._pausing = True
+            connection.loop.call_soon(self._admit, connection.loop)
 
-    def _admit(self) -> None:
-        for _ in range(min(ADMITTED_PER_TURN, len(self._waiting))):
+    def _admit(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._pausing = bool(self._waiting)
+        if self._pausing:
+            loop.call_later(ADMISSION_PAUSE_S, self._admit, loop)
+        for _ in range(min(ADMITTED_TOGETHER, len(self._waiting))):
             self._waiting.popleft().come_in()
-        if self._waiting:
-            self._waiting[0].loop.call_soon(self._admit)
 
 
 LOBBY = Lobby()

@@ -19,6 +19,7 @@ NO_STORM, STORM = "accepting without logins", "accepting in a login storm"
 IDLE, RUSH, NEAR_THE_KNEE = "my-courses while idle", "my-courses in the rush", "my-courses near the knee"
 # What arrives, as a part of the knee: in the rush both cores are busy most of the time, near the knee always.
 READS_BESIDE = {IDLE: 0.0, RUSH: 0.5, NEAR_THE_KNEE: 0.8}
+COURSES_EACH = 5
 ALL_AT_ONCE_PER_S = 1_000_000.0
 # Arrivals are random; this many times their expected number is never reached.
 MORE_THAN_ARRIVE = 1.3
@@ -75,12 +76,22 @@ def accept_in_login_storm(ground: Ground, scale: Scale, logins: int) -> Trial:
     return replace(trial, cost_ms={})
 
 
-def read_my_courses(ground: Ground, scale: Scale, name: str, knee_per_s: float) -> Trial:
-    """Latency of my-courses while registrations arrive at the named part of the knee."""
+def usual_term(ground: Ground) -> str:
+    """A semester in which everybody has a usual number of courses, as my-courses shows them; returns its id."""
+    ground.empty_redis()
+    semester_id = ground.semester("A usual term")
+    for course_id in ground.courses(COURSES_EACH, semester_id=semester_id):
+        fill(ground, [(student.student_id, course_id) for student in ground.students])
+        drain(ground, [course_id], len(ground.students))
+    return semester_id
+
+
+def read_my_courses(ground: Ground, scale: Scale, semester_id: str, name: str, knee_per_s: float) -> Trial:
+    """Latency of my-courses in this semester while registrations arrive at the named part of the knee."""
     rush_per_s = READS_BESIDE[name] * knee_per_s
     ground.empty_redis()
-    course_ids = ground.courses(scale.courses)
-    path = f"/semesters/{ground.semester_id}/my-courses"
+    course_ids = ground.courses(scale.courses, semester_id=semester_id)
+    path = f"/semesters/{semester_id}/my-courses"
     reads = [(path, student.token) for student in ground.students]
     reading = Stream("read", reads, scale.steady_seconds, method="GET", rate_per_s=scale.steady_rate_per_s)
     rush = Stream(

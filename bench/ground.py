@@ -12,7 +12,7 @@ from uuid import uuid4
 import redis
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
 from scripts.local_servers import LocalPostgres, LocalValkey, free_port
 from scripts.postgres_home import discard_data
@@ -53,13 +53,19 @@ class Ground:
     students: list[Student]
     semester_id: str
 
-    def courses(self, count: int, seats: int = ENOUGH_SEATS) -> list[str]:
-        """So many new courses that nobody has asked for yet; returns their ids."""
+    def semester(self, name: str) -> str:
+        """One more semester, open like the first; returns its id."""
+        with writing(self.engine) as connection:
+            return _open_semester(connection, name)
+
+    def courses(self, count: int, seats: int = ENOUGH_SEATS, *, semester_id: str = "") -> list[str]:
+        """So many new courses that nobody has asked for yet, in this or the first semester; returns their ids."""
+        semester_id = semester_id or self.semester_id
         code = f"B{uuid4().hex[:8]}"
         rows = [_course_row(code, number, seats) for number in range(count)]
         with writing(self.engine) as connection:
-            imports.upsert_courses(connection, self.semester_id, rows)
-            names = {"semester_id": self.semester_id, "code": code}
+            imports.upsert_courses(connection, semester_id, rows)
+            names = {"semester_id": semester_id, "code": code}
             return list(connection.scalars(COURSE_IDS, names))
 
     def tokens(self) -> list[str]:
@@ -100,6 +106,11 @@ class Ground:
         }
 
 
+def _open_semester(connection: Connection, name: str) -> str:
+    now = datetime.now(UTC)
+    return imports.upsert_semester(connection, name, now - timedelta(days=1), now + timedelta(days=1))
+
+
 def _course_row(code: str, number: int, seats: int) -> dict[str, Any]:
     return {
         "external_id": f"{code}-{number:05}",
@@ -132,11 +143,8 @@ def _ground(postgres: LocalPostgres, valkey: LocalValkey, student_count: int) ->
     )
     engine = command_engine(settings, "bench")
     _migrate(engine)
-    now = datetime.now(UTC)
     with writing(engine) as connection:
-        semester_id = imports.upsert_semester(
-            connection, "Bench", now - timedelta(days=1), now + timedelta(days=1)
-        )
+        semester_id = _open_semester(connection, "Bench")
         # One hash for all: verifying costs the same, and making it is not what is measured.
         password_hash = hash_password(PASSWORD, settings.bcrypt_cost)
         imports.upsert_students(

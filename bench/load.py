@@ -34,10 +34,7 @@ def measure(contestant: Running, load: Load, beside: Load | None = None) -> Meas
         generator, report_path = _started(load, Path(directory, "load"), running)
         others = [] if beside is None else [_started(beside, Path(directory, "beside"), running)[0]]
         for one in others:
-            # Its clients are elsewhere in real life; here they must not take the processor from what is measured.
-            os.setpriority(
-                os.PRIO_PROCESS, one.pid, min(PRIORITY_LOWEST, os.getpriority(os.PRIO_PROCESS, one.pid) + 10)
-            )
+            _give_way(one.pid)
         before = contestant.processor_times()
         for one in (*others, generator):
             _let_go(one)
@@ -62,6 +59,14 @@ def _started(load: Load, path: Path, running: contextlib.ExitStack) -> tuple[sub
     assert generator.stdout is not None
     generator.stdout.readline()
     return generator, report_path
+
+
+def _give_way(pid: int) -> None:
+    """Leave the processor to what is measured: in real life these clients are on machines of their own."""
+    if sys.platform == "linux":
+        os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
+    else:
+        os.setpriority(os.PRIO_PROCESS, pid, PRIORITY_LOWEST)
 
 
 def _let_go(generator: subprocess.Popen[bytes]) -> None:

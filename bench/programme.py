@@ -1,7 +1,7 @@
 """The order of a run: contestants take turns within each round, so that whatever else the machine does meets them all."""
 
 from collections.abc import Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 
 from bench import accepting, amplification, applying, end_to_end
 from bench.contestants import EMPTY_POST, ONE_STATEMENT, OURS, OURS_ACCEPTING, ROW_LOCK, SEED_STYLE
@@ -57,8 +57,12 @@ def _accepting(ground: Ground, scale: Scale) -> Iterator[Step]:
 def after_the_knee_is_known(ground: Ground, scale: Scale, results: Results) -> Iterator[Step]:
     """What is measured at a part of the most that clients which wait can get."""
 
+    @cache
+    def term() -> str:
+        return accepting.usual_term(ground)
+
     def read(name: str) -> Trial:
-        return accepting.read_my_courses(ground, scale, name, _knee_per_s(results))
+        return accepting.read_my_courses(ground, scale, term(), name, _knee_per_s(results))
 
     def arrive(percent: int) -> Trial:
         return end_to_end.open_arrivals(ground, scale, percent, _knee_per_s(results))

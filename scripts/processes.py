@@ -35,11 +35,7 @@ class Child:
     _pause_s: float = field(default=RESTART_PAUSE_MIN_S, init=False)
 
     def start(self) -> None:
-        """Start it in a process group of its own, so that a Ctrl-C in the terminal reaches only the stack.
-
-        The session stays ours: Linux divides the processor among sessions first, and a process that gives way, as those
-        do that hash passwords, gives way only within its session.
-        """
+        """Start it in a session of its own, so that a Ctrl-C in the terminal reaches only the stack."""
         self._started_at = time.monotonic()
         self._restart_at = None
         with self.log_path.open("ab") as log:
@@ -50,7 +46,7 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                process_group=0,
+                start_new_session=True,
                 preexec_fn=end_with_parent(signal.SIGTERM),  # noqa: PLW1509 - one prctl call, loaded beforehand
             )
 

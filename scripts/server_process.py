@@ -170,7 +170,7 @@ class ServerProcess(ABC):
         account: Account | None = None,
         inherited: tuple[int, ...] = (),
     ) -> None:
-        """Run the server in a process group of its own, so that a Ctrl-C in the terminal reaches only us."""
+        """Run the server in a session of its own, so that a Ctrl-C in the terminal reaches only us."""
         with self.log_path.open("ab") as log:
             self._log_start = log.tell()
             self._process = subprocess.Popen(
@@ -180,7 +180,7 @@ class ServerProcess(ABC):
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                process_group=0,
+                start_new_session=True,
                 preexec_fn=end_with_parent(self.stop_signal),  # noqa: PLW1509 - one prctl call, loaded beforehand
                 user=account.uid if account else None,
                 group=account.gid if account else None,

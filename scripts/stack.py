@@ -187,7 +187,7 @@ def _run_once(name: str, command: list[str], environment: Mapping[str, str]) -> 
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                process_group=0,
+                start_new_session=True,
                 preexec_fn=end_with_parent(signal.SIGTERM),
                 timeout=SETUP_LIMIT_S,
             )

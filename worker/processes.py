@@ -43,7 +43,7 @@ class WorkerProcesses:
         port = self._metrics_port + index if self._metrics_port else 0
         environment = os.environ | {"METRICS_PORT": str(port)}
         return subprocess.Popen(  # noqa: S603 - fixed but for a number of ours
-            command, process_group=0, env=environment
+            command, start_new_session=True, env=environment
         )
 
     def _replace_dead(self) -> None:

@@ -1,4 +1,4 @@
-"""The routes on which opening morning runs: register, drop and my-courses.
+"""What routes are made of on which opening morning runs: register, drop and my-courses.
 
 FastAPI documents them, but what it would inject is resolved here by hand, which takes a fraction of the time.
 """

@@ -13,6 +13,9 @@ from shared.requests import Poisoned, QueueEntry, Submission
 from shared.rules import Operation
 from worker.applying import AppliedRound
 
+# What `verdicts` says of an entry: its status, result and reason.
+ENROLLED = ("APPLIED", "ENROLLED", None)
+FAILED = ("FAILED", "internal_error", None)
 FIRST_ACCEPTED_AT = datetime(2026, 9, 1, 8, tzinfo=UTC)
 REGISTER, DROP = Operation.REGISTER, Operation.DROP
 

@@ -13,6 +13,7 @@ from tests.conftest import OPEN_WINDOW, CourseFactory, StudentFactory
 from tests.integration.conftest import Apply, QueueFactory
 from tests.integration.submissions import (
     DROP,
+    ENROLLED,
     FIRST_ACCEPTED_AT,
     REGISTER,
     QueueOf,
@@ -27,7 +28,6 @@ from tests.integration.submissions import (
 from tests.reference_model import ReferenceCourse
 from worker.applying import apply_round, apply_rounds
 
-ENROLLED = ("APPLIED", "ENROLLED", None)
 DROPPED = ("APPLIED", "DROPPED", None)
 
 

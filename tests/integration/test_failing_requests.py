@@ -8,6 +8,8 @@ from shared.requests import QueueEntry
 from tests.conftest import StudentFactory
 from tests.integration.conftest import Apply, QueueFactory
 from tests.integration.submissions import (
+    ENROLLED,
+    FAILED,
     QueueOf,
     finished_ids,
     ids,
@@ -16,9 +18,6 @@ from tests.integration.submissions import (
     roster_of,
     verdicts,
 )
-
-ENROLLED = ("APPLIED", "ENROLLED", None)
-FAILED = ("FAILED", "internal_error", None)
 
 
 def test_a_request_for_an_unknown_course_fails_in_its_ledger_row(apply: Apply, engine: Engine) -> None:

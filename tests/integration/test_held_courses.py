@@ -10,6 +10,7 @@ from shared.rules import Status
 from tests.conftest import StudentFactory
 from tests.integration.conftest import Apply, QueueFactory
 from tests.integration.submissions import (
+    ENROLLED,
     finished_ids,
     hold_row,
     ids,
@@ -17,9 +18,6 @@ from tests.integration.submissions import (
     verdicts,
 )
 from worker.applying import apply_round, apply_rounds
-
-ENROLLED = ("APPLIED", "ENROLLED", None)
-FAILED = ("FAILED", "internal_error", None)
 
 
 def lose_count(connection: Connection, course_id: str) -> None:
